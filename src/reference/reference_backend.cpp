@@ -105,6 +105,8 @@ class HeadRun {
 
 class ReferenceBackend final : public Backend {
  public:
+  BackendKind kind() const override { return BackendKind::kReference; }
+
   BackendInfo info() const override {
     return {.kind = BackendKind::kReference,
             .description = "fp64, token by token or in chunks, one thread: the definition",

@@ -24,6 +24,12 @@ void write_state(const StateRef& dst, Matrix S) {
 
 void write_checkpoints(const HostCall& call, std::int64_t n, std::int64_t v_head,
                        std::int64_t offset, Matrix S) {
+  const CheckpointSpec& spec = call.problem().checkpoints;
+  if (spec.kind == CheckpointKind::kEvery) {  // one row per offset: no search
+    if (offset % spec.every != 0) return;
+    write_state(call.checkpoint_at(n, offset / spec.every - 1, offset, v_head), S);
+    return;
+  }
   const std::int64_t entries = call.num_checkpoint_entries(n);
   for (std::int64_t entry = 0; entry < entries; ++entry) {
     write_state(call.checkpoint_at(n, entry, offset, v_head), S);
