@@ -73,7 +73,6 @@ int main(int argc, char** argv) {
     return static_cast<int>(
         flash_kda::cli::fail(Status(StatusCode::kOutOfMemory, "not enough memory")));
   } catch (const std::exception& error) {
-    return static_cast<int>(
-        flash_kda::cli::fail(Status(StatusCode::kInternal, error.what())));
+    return static_cast<int>(flash_kda::cli::fail(Status(StatusCode::kInternal, error.what())));
   }
 }
