@@ -27,8 +27,8 @@ def l2_normalize(x, eps=1e-6):
 def activate_gate(g_raw, a_log, dt_bias, gate, lower_bound):
     """g_raw [B, T, HV, K], a_log [HV], dt_bias [HV * K] -> natural log decay, same shape."""
     heads, width = g_raw.shape[-2:]
-    rate = a_log.float().exp().view(heads, 1)
-    x = g_raw.float() + dt_bias.float().view(heads, width)
+    rate = a_log.exp().view(heads, 1)
+    x = g_raw + dt_bias.view(heads, width)
     if gate == "lower_bound":
         return lower_bound * torch.sigmoid(rate * x)
     if gate == "softplus":
@@ -41,19 +41,20 @@ def expand_heads(x, heads_v):
     return x.repeat_interleave(heads_v // x.shape[2], dim=2)
 
 
-def kda_recurrent(q, k, v, g, beta, scale, state=None):
-    """The definition, token by token, in the dtype of the inputs. q, k normalised; g a log decay."""
+# Both forms take q, k [B, T, H, K], normalised; v [B, T, HV, V]; g [B, T, HV, K], log decays;
+# beta [B, T, HV], activated.
+def kda_recurrent(q, k, v, g, beta, scale):
+    """The definition, token by token from a zero state, in the dtype of the inputs. Returns out."""
     batch, tokens, heads_v, width_v = v.shape
     q, k = expand_heads(q, heads_v), expand_heads(k, heads_v)
-    if state is None:
-        state = v.new_zeros(batch, heads_v, q.shape[-1], width_v)
+    state = v.new_zeros(batch, heads_v, q.shape[-1], width_v)
     out = []
     for t in range(tokens):
         state = state * g[:, t].exp().unsqueeze(-1)
         error = v[:, t] - torch.einsum("bhkv,bhk->bhv", state, k[:, t])
         state = state + torch.einsum("bhk,bhv->bhkv", k[:, t], error * beta[:, t].unsqueeze(-1))
         out.append(scale * torch.einsum("bhkv,bhk->bhv", state, q[:, t]))
-    return torch.stack(out, dim=1), state
+    return torch.stack(out, dim=1)
 
 
 def to_chunks(x):
@@ -64,7 +65,7 @@ def to_chunks(x):
 
 
 def kda_chunked(q, k, v, g, beta, scale, min_log_decay=MIN_LOG_DECAY):
-    """Same result as kda_recurrent from a zero state, for T a multiple of CHUNK. Returns out."""
+    """Same result as kda_recurrent, for T a multiple of CHUNK."""
     batch, tokens, heads_v, width_v = v.shape
     if tokens % CHUNK != 0:
         raise ValueError(f"tokens: expected a multiple of {CHUNK}, got {tokens}")

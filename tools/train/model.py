@@ -35,6 +35,11 @@ class Config:
         return asdict(self)
 
 
+def widen(x):
+    """Undoes autocast's bf16; fp64, in which export.py evaluates, stays fp64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def linear(inputs, outputs, gain=1.0):
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.normal_(layer.weight, std=gain * inputs**-0.5)
@@ -47,7 +52,7 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x):
-        return F.rms_norm(x.float(), self.weight.shape, self.weight, NORM_EPS)
+        return F.rms_norm(widen(x), self.weight.shape, self.weight, NORM_EPS)
 
 
 class ShortConv(nn.Module):
@@ -59,7 +64,7 @@ class ShortConv(nn.Module):
 
     def forward(self, x):
         width = self.weight.shape[1]
-        padded = F.pad(x.float(), (0, 0, width - 1, 0))
+        padded = F.pad(widen(x), (0, 0, width - 1, 0))
         y = padded[:, width - 1 :] * self.weight[:, width - 1]
         for i in range(width - 1):
             y = y + padded[:, i : i + x.shape[1]] * self.weight[:, i]
@@ -70,6 +75,7 @@ class Layer(nn.Module):
     def __init__(self, config):
         super().__init__()
         c = self.config = config
+        self.exact = False  # True: the token-by-token definition without the decay floor
         width_qk, width_v = c.n_heads_qk * c.head_dim, c.n_heads_v * c.head_dim
         residual_gain = (2 * c.n_layers) ** -0.5
         self.attn_norm = RmsNorm(c.d_model)
@@ -97,12 +103,12 @@ class Layer(nn.Module):
     def kda_inputs(self, x):
         """From the normed input, what the library's prefill reads: q, k, v, g_raw, beta logits."""
         c = self.config
-        heads = lambda y: y.unflatten(-1, (-1, c.head_dim)).float()
+        heads = lambda y: widen(y.unflatten(-1, (-1, c.head_dim)))
         q = heads(self.q_conv(self.q_proj(x)))
         k = heads(self.k_conv(self.k_proj(x)))
         v = heads(self.v_conv(self.v_proj(x)))
         g_raw = heads(self.gate_up(self.gate_down(x)))
-        return q, k, v, g_raw, self.beta_proj(x).float()
+        return q, k, v, g_raw, widen(self.beta_proj(x))
 
     def attention(self, x):
         c = self.config
@@ -111,8 +117,9 @@ class Layer(nn.Module):
         with torch.autocast("cpu", enabled=False):
             q, k = kda_op.l2_normalize(q), kda_op.l2_normalize(k)
             g = kda_op.activate_gate(g_raw, self.A_log, self.dt_bias, c.gate, c.lower_bound)
-            out = kda_op.kda_chunked(q, k, v, g, torch.sigmoid(beta_logits), c.head_dim**-0.5)
-        gate = torch.sigmoid(self.out_gate_up(self.out_gate_down(normed)).float())
+            kda = kda_op.kda_recurrent if self.exact else kda_op.kda_chunked
+            out = kda(q, k, v, g, torch.sigmoid(beta_logits), c.head_dim**-0.5)
+        gate = torch.sigmoid(widen(self.out_gate_up(self.out_gate_down(normed))))
         return self.o_proj(self.out_norm(out).flatten(-2) * gate)
 
     def mlp(self, x):
@@ -152,4 +159,4 @@ class KdaLanguageModel(nn.Module):
         x = self.embedding(tokens)
         for layer in self.layers:
             x = layer(x)
-        return self.lm_head(self.final_norm(x)).float()
+        return widen(self.lm_head(self.final_norm(x)))

@@ -30,19 +30,12 @@ def make_inputs(gate, heads, heads_v, tokens, seed):
 
 def run(inputs, gate, op, min_log_decay=None):
     q, k = (kda_op.l2_normalize(inputs[name]) for name in ("q", "k"))
-    # activate_gate computes in fp32 for training; the test's definition must stay in fp64.
-    heads_v, width = inputs["g_raw"].shape[-2:]
-    rate = inputs["a_log"].exp().view(heads_v, 1)
-    x = inputs["g_raw"] + inputs["dt_bias"].view(heads_v, width)
-    if gate == "lower_bound":
-        g = -5.0 * torch.sigmoid(rate * x)
-    else:
-        g = -rate * torch.nn.functional.softplus(x)
+    a_log, dt_bias = inputs["a_log"], inputs["dt_bias"]
+    g = kda_op.activate_gate(inputs["g_raw"], a_log, dt_bias, gate, lower_bound=-5.0)
     if min_log_decay is not None:
         g = g.clamp(min=min_log_decay)
     beta = torch.sigmoid(inputs["beta"])
-    out = op(q, k, inputs["v"], g, beta, width**-0.5)
-    return out[0] if isinstance(out, tuple) else out
+    return op(q, k, inputs["v"], g, beta, q.shape[-1] ** -0.5)
 
 
 def relative_rms(got, want):
