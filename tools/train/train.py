@@ -109,7 +109,7 @@ def new_record(arguments, model, corpus):
         },
         "windows": [vars(window) for window in WINDOWS],
         "autocast_bf16": arguments.autocast,
-        "torch_version": torch.__version__,
+        "torch_version": str(torch.__version__),
         "python_version": platform.python_version(),
         "corpus": corpus.description,
         "wall_seconds": 0.0,
