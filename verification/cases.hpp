@@ -64,7 +64,7 @@ struct Case {
   Problem problem;
   // Of the sequences of a packed batch; empty: fixed length, problem.tokens each.
   std::vector<std::int64_t> lengths;
-  InputSpec inputs;
+  InputSpec inputs{};
   MemorySpec memory;
   // CheckpointKind::kOffsets: max_offsets per sequence, sequence by sequence.
   std::vector<std::int64_t> checkpoint_offsets;

@@ -33,10 +33,10 @@ struct Worst {
 //   element  largest single error over the same RMS of the head
 struct ErrorSummary {
   bool present = false;  // false: the call has no such result
-  Worst head, block, element;
+  Worst head{}, block{}, element{};
   std::int64_t mask_mismatches = 0;  // NaN or infinity in one of the two only
-  Coordinates first_mismatch;
-  Tolerance tolerance;
+  Coordinates first_mismatch{};
+  Tolerance tolerance{};
 
   bool passed() const;
   // What missed and where; empty when passed.

@@ -25,16 +25,16 @@ enum class Outcome {
 const char* to_string(Outcome outcome);
 
 struct VerifyRow {
-  std::string case_name;
+  std::string case_name{};
   BackendKind backend = BackendKind::kReference;
   Precision precision = Precision::kF32;
   Distribution distribution = Distribution::kPublished;
-  Config config;
+  Config config{};
   Outcome outcome = Outcome::kFailed;
-  std::string detail;  // empty when passed
-  ErrorSummary out, final_state, checkpoints;
+  std::string detail{};  // empty when passed
+  ErrorSummary out{}, final_state{}, checkpoints{};
   // Bytes outside the results that the call changed: guard bands, gaps, inputs, unused slots.
-  std::vector<std::string> stray_writes;
+  std::vector<std::string> stray_writes{};
   double reference_seconds = 0.0;
   double backend_seconds = 0.0;
 };
