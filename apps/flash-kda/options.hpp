@@ -26,15 +26,19 @@ template <typename T, typename Value>
 CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
                         const Choices<Value>& choices, const std::string& description) {
   std::vector<std::string> words;
-  for (const auto& [word, value] : choices) words.push_back(word);
+  std::string shown;
+  for (const auto& [word, value] : choices) {
+    words.push_back(word);
+    shown += (shown.empty() ? "" : "|") + word;
+  }
   const auto assign = [&target, choices](const std::string& chosen) {
     for (const auto& [word, value] : choices) {
       if (word == chosen) target = value;
     }
   };
   return command.add_option_function<std::string>(name, assign, description)
-      ->check(CLI::IsMember(words))
-      ->type_name("");
+      ->check(CLI::IsMember(words).description(""))  // the words stand in the type name
+      ->type_name(shown);
 }
 
 // --backend, --precision, --threads.
