@@ -49,7 +49,7 @@ apps::Metadata metadata_of(const GateSpec& gate) {
 }  // namespace
 
 Status capture(const std::shared_ptr<const Weights>& weights, const SessionOptions& options,
-               std::string_view document, std::int64_t layer, const std::string& path) {
+               std::string_view document, std::int64_t layer, apps::AtomicFile& file) {
   const ModelConfig& config = weights->config;
   if (layer < 0 || layer >= config.n_layers) {
     return Status::invalid_argument("layer: expected 0.." + std::to_string(config.n_layers - 1) +
@@ -87,7 +87,7 @@ Status capture(const std::shared_ptr<const Weights>& weights, const SessionOptio
       {"A_log", parameter(layer_weights.A_log)},
       {"dt_bias", parameter(layer_weights.dt_bias)},
   };
-  return apps::save_safetensors(path, tensors, metadata_of(config.gate));
+  return apps::write_safetensors(file, tensors, metadata_of(config.gate));
 }
 
 }  // namespace flash_kda::lm

@@ -18,7 +18,8 @@ double bits(const Matrix& logits, Eigen::Index row, std::uint8_t byte) {
 }  // namespace
 
 Result<Evaluation> evaluate(const std::shared_ptr<const Weights>& weights,
-                            const SessionOptions& options, std::string_view document) {
+                            const SessionOptions& options, std::string_view document,
+                            const std::function<void(std::int64_t)>& on_read) {
   if (document.empty()) return Status::invalid_argument("document: expected bytes, got none");
   const std::vector<std::uint8_t> tokens = document_tokens(document);
   // The last byte predicts nothing that is known.
@@ -29,6 +30,7 @@ Result<Evaluation> evaluate(const std::shared_ptr<const Weights>& weights,
   double sum = 0;
   const Status status = session.read(inputs, [&](std::int64_t first, const Matrix& logits) {
     evaluation.logits.middleRows(first, logits.rows()) = logits;
+    if (on_read) on_read(logits.rows());
     for (Eigen::Index row = 0; row < logits.rows(); ++row) {
       sum += bits(logits, row, tokens[static_cast<std::size_t>(first + row + 1)]);
     }
@@ -48,7 +50,8 @@ std::vector<Variant> standard_variants(int threads) {
     options.plan.threads = threads;
     options.state_dtype = state_dtype;
     options.chunk_tokens = chunk_tokens;
-    return Variant{name, options};
+    const bool rounds = precision == Precision::kBF16 || state_dtype == DType::kBF16;
+    return Variant{name, options, rounds ? kMaxDifferenceBF16 : kMaxDifferenceF32};
   };
   constexpr auto kCpu = BackendKind::kCpu;
   constexpr auto kF32 = Precision::kF32, kBF16 = Precision::kBF16;

@@ -48,8 +48,11 @@ Result<Generation> generate(Session& session, std::string_view prompt,
   Generation generation;
   Matrix logits;
   session.reset_timing();
-  Status status = session.read(document_tokens(prompt),
-                               [&](std::int64_t, const Matrix& part) { logits = part; });
+  const Status status =
+      session.read(document_tokens(prompt), [&](std::int64_t, const Matrix& part) {
+        logits = part;
+        if (options.on_read) options.on_read(part.rows());
+      });
   if (!status.ok()) return status;
   generation.prompt = session.timing();
 

@@ -35,10 +35,12 @@ struct Generation {
 struct GenerateOptions {
   std::int64_t tokens = 256;
   SamplingOptions sampling;
-  std::function<void(std::uint8_t)> on_byte;  // as they come; may be empty
+  std::function<void(std::int64_t)> on_read;  // after each chunk of the prompt: its tokens
+  std::function<void(std::uint8_t)> on_byte;  // as they come
 };
 
-// The prompt stands at the start of a document. Bytes that are no UTF-8 are kept as they are.
+// The prompt stands at the start of a document; the callbacks may be empty. Bytes that are no UTF-8
+// are kept as they are.
 Result<Generation> generate(Session& session, std::string_view prompt,
                             const GenerateOptions& options);
 

@@ -1,20 +1,11 @@
 #include "apps/lm/session.hpp"
 
 #include <algorithm>
-#include <chrono>
+
+#include "apps/common/timing.hpp"
 
 namespace flash_kda::lm {
 namespace {
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 Matrix mlp(const LayerWeights& weights, const Matrix& x) {
   const Matrix normed = rms_norm(x, weights.mlp_norm);
@@ -50,7 +41,7 @@ Status Session::read(std::span<const std::uint8_t> tokens, const LogitsVisitor& 
 }
 
 Status Session::forward(std::span<const std::uint8_t> tokens, Matrix& logits) {
-  const Stopwatch stopwatch;
+  const apps::Stopwatch stopwatch;
   Matrix x = embed(tokens);
   for (std::size_t layer = 0; layer < weights_->layers.size(); ++layer) {
     if (Status status = attention(layer, x); !status.ok()) return status;
@@ -91,7 +82,7 @@ Status Session::attention(std::size_t layer, Matrix& x) {
   if (observer_) observer_(static_cast<std::int64_t>(layer), inputs);
 
   Matrix out;
-  const Stopwatch stopwatch;
+  const apps::Stopwatch stopwatch;
   if (Status status = kda_.run(weights, inputs, states_[layer].kda, out); !status.ok()) {
     return status;
   }
