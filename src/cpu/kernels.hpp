@@ -13,7 +13,13 @@
 
 namespace flash_kda::cpu {
 
-enum class Target : int;
+enum class Target : int {
+  kNeon,
+  kAvx2,      // AVX2, FMA, F16C
+  kAvx3,      // AVX-512 F, BW, DQ, VL
+  kAvx3Bf16,  // the same and AVX-512-BF16: dot products of bf16 pairs
+};
+inline constexpr int kNumTargets = 4;
 
 // 16 minimises the work of a chunk: 6 K V + 4 C (K + V) flop per token, and below 16 the state
 // would pass through L1 more often.
@@ -152,6 +158,10 @@ inline constexpr std::size_t panel_scratch_floats(std::size_t k_pad) {
   // products with the state [2C, W], values [C, W], value pairs, bf16 copy of the state
   return kPanelWidth * (2 * kChunkSize + kChunkSize + kChunkSize / 2) + kPanelWidth * k_pad / 2;
 }
+
+// The kernels call this from the translation unit of their target, so that a test can prove which
+// one ran. Relaxed: a diagnostic, no synchronisation.
+void record_executed(Target target);
 
 // Null when this build has no kernels for the target.
 const Kernels* kernels_for(Target target);

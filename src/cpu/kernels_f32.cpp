@@ -1,6 +1,5 @@
 // The fp32 kernels, once per instruction set that Highway offers here.
 #include "cpu/kernels.hpp"
-#include "cpu/target.hpp"
 
 // SSE and SVE have no kernels: below AVX2 there is no FMA, and sizeless SVE vectors cannot be kept
 // in arrays. The static target of the compiler is built too, but stays empty unless it is one of

@@ -5,18 +5,11 @@
 #include <optional>
 #include <string>
 
+#include "cpu/kernels.hpp"
 #include "flash_kda/prefill.hpp"
 #include "flash_kda/status.hpp"
 
 namespace flash_kda::cpu {
-
-enum class Target : int {
-  kNeon,
-  kAvx2,      // AVX2, FMA, F16C
-  kAvx3,      // AVX-512 F, BW, DQ, VL
-  kAvx3Bf16,  // the same and AVX-512-BF16: dot products of bf16 pairs
-};
-inline constexpr int kNumTargets = 4;
 
 const char* to_string(Target target);
 
@@ -31,9 +24,7 @@ Result<Target> choose_target(Precision precision);
 // Every available target, best first, comma separated; empty when there is none.
 std::string available_targets();
 
-// The kernels themselves call this, from the translation unit of their target, so that a test can
-// prove which one ran. Relaxed: a diagnostic, no synchronisation.
-void record_executed(Target target);
+// What the kernels recorded last (record_executed in kernels.hpp).
 std::optional<Target> last_executed();
 void forget_executed();
 
