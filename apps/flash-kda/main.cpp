@@ -24,6 +24,7 @@ std::string one_line(std::string text) {
 void add_all_commands(CLI::App& app, ExitCode& exit_code) {
   add_info_command(app, exit_code);
   add_prefill_command(app, exit_code);
+  add_verify_command(app, exit_code);
 #ifdef FLASH_KDA_HAVE_LM
   add_generate_command(app, exit_code);
   add_evaluate_command(app, exit_code);
