@@ -26,6 +26,7 @@ void add_all_commands(CLI::App& app, ExitCode& exit_code) {
   add_prefill_command(app, exit_code);
   add_verify_command(app, exit_code);
   add_bench_command(app, exit_code);
+  add_plot_command(app, exit_code);
 #ifdef FLASH_KDA_HAVE_LM
   add_generate_command(app, exit_code);
   add_evaluate_command(app, exit_code);
