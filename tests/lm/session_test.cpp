@@ -64,6 +64,10 @@ void expect_close(const Matrix& got, const Matrix& want) {
 struct Case {
   BackendKind backend;
   const char* gate;
+
+  friend void PrintTo(const Case& c, std::ostream* out) {
+    *out << to_string(c.backend) << " " << c.gate;
+  }
 };
 
 class SessionTest : public testing::TestWithParam<Case> {
@@ -112,9 +116,9 @@ INSTANTIATE_TEST_SUITE_P(Backends, SessionTest,
                                          Case{BackendKind::kReference, "softplus"},
                                          Case{BackendKind::kCpu, "lower_bound"},
                                          Case{BackendKind::kCpu, "softplus"}),
-                         [](const auto& info) {
-                           return std::string(to_string(info.param.backend)) + "_" +
-                                  info.param.gate;
+                         [](const auto& test) {
+                           return std::string(to_string(test.param.backend)) + "_" +
+                                  test.param.gate;
                          });
 
 TEST(Sampler, IsGreedyAtTemperatureZeroAndRepeatable) {
