@@ -20,9 +20,8 @@ struct Sm80Gemm {
   using LayoutB = std::conditional_t<kBMajor_ == Major::kK, cutlass::layout::ColumnMajor,
                                      cutlass::layout::RowMajor>;
   static constexpr int kAlignment = 16 / sizeof(Element);
-  using Epilogue =
-      cutlass::epilogue::thread::LinearCombination<ElementOut, 16 / sizeof(ElementOut),
-                                                   Accumulator_, float>;
+  using Epilogue = cutlass::epilogue::thread::LinearCombination<ElementOut, 16 / sizeof(ElementOut),
+                                                                Accumulator_, float>;
   using Device = cutlass::gemm::device::GemmUniversal<
       Element, LayoutA, Element, LayoutB, ElementOut, cutlass::layout::RowMajor, Accumulator_,
       cutlass::arch::OpClassTensorOp, cutlass::arch::Sm80, TileShape_, WarpShape_,
@@ -35,10 +34,10 @@ struct Sm80Gemm {
     const auto [m, n, k] = problem.shape;
     const int lda = kAMajor_ == Major::kK ? k : m;
     const int ldb = kBMajor_ == Major::kK ? k : n;
-    typename Device::Arguments arguments(
-        cutlass::gemm::GemmUniversalMode::kGemm, {m, n, k}, slices, {problem.alpha, problem.beta},
-        problem.a, problem.b, problem.c, problem.d, int64_t{m} * k, int64_t{n} * k,
-        int64_t{m} * n, int64_t{m} * n, lda, ldb, n, n);
+    typename Device::Arguments arguments(cutlass::gemm::GemmUniversalMode::kGemm, {m, n, k}, slices,
+                                         {problem.alpha, problem.beta}, problem.a, problem.b,
+                                         problem.c, problem.d, int64_t{m} * k, int64_t{n} * k,
+                                         int64_t{m} * n, int64_t{m} * n, lda, ldb, n, n);
     return run_device_gemm<Device>(arguments);
   }
 };

@@ -9,9 +9,9 @@ using Shape = cutlass::gemm::GemmShape<kM, kN, kK>;
 
 using F16 = Sm80Gemm<cutlass::half_t, cutlass::half_t, float, Major::kK, Major::kMn,
                      Shape<64, 64, 32>, Shape<32, 32, 32>, Shape<16, 8, 16>, 4>;
-using F16Accumulate = Sm80Gemm<cutlass::half_t, cutlass::half_t, cutlass::half_t, Major::kK,
-                               Major::kK, Shape<64, 64, 32>, Shape<32, 32, 32>, Shape<16, 8, 16>,
-                               3>;
+using F16Accumulate =
+    Sm80Gemm<cutlass::half_t, cutlass::half_t, cutlass::half_t, Major::kK, Major::kK,
+             Shape<64, 64, 32>, Shape<32, 32, 32>, Shape<16, 8, 16>, 3>;
 using Bf16 = Sm80Gemm<cutlass::bfloat16_t, cutlass::bfloat16_t, float, Major::kMn, Major::kK,
                       Shape<128, 64, 32>, Shape<64, 32, 32>, Shape<16, 8, 16>, 3>;
 using Tf32 = Sm80Gemm<cutlass::tfloat32_t, float, float, Major::kK, Major::kK, Shape<64, 64, 16>,

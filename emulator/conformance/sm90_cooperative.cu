@@ -5,9 +5,9 @@ namespace emulator_conformance {
 namespace {
 
 using cute::_1;
+using cute::_128;
 using cute::_2;
 using cute::_64;
-using cute::_128;
 using cute::Shape;
 using Cooperative = cutlass::gemm::KernelTmaWarpSpecializedCooperative;
 using Epilogue = cutlass::epilogue::TmaWarpSpecializedCooperative;

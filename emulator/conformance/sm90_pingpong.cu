@@ -6,10 +6,10 @@ namespace emulator_conformance {
 namespace {
 
 using cute::_1;
+using cute::_128;
 using cute::_2;
 using cute::_32;
 using cute::_64;
-using cute::_128;
 using cute::Shape;
 using Pingpong = cutlass::gemm::KernelTmaWarpSpecializedPingpong;
 using Epilogue = cutlass::epilogue::TmaWarpSpecialized;

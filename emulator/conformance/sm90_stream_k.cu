@@ -6,15 +6,14 @@ namespace emulator_conformance {
 namespace {
 
 using cute::_1;
-using cute::_64;
 using cute::_128;
+using cute::_64;
 using cute::Shape;
 
-using StreamK = Sm90Gemm<Sm90Config<cutlass::half_t, float, Major::kK, Major::kK,
-                                    Shape<_128, _64, _64>, Shape<_1, _1, _1>,
-                                    cutlass::gemm::KernelTmaWarpSpecializedCooperative,
-                                    cutlass::epilogue::TmaWarpSpecializedCooperative,
-                                    cutlass::gemm::StreamKScheduler>>;
+using StreamK = Sm90Gemm<
+    Sm90Config<cutlass::half_t, float, Major::kK, Major::kK, Shape<_128, _64, _64>,
+               Shape<_1, _1, _1>, cutlass::gemm::KernelTmaWarpSpecializedCooperative,
+               cutlass::epilogue::TmaWarpSpecializedCooperative, cutlass::gemm::StreamKScheduler>>;
 
 // A fixed split of K in three makes the reduction happen for every problem size.
 cudaError_t run_split_k(const GemmProblem& problem) {

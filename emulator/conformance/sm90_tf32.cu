@@ -12,12 +12,12 @@ using cute::Shape;
 using WarpSpecialized = cutlass::gemm::KernelTmaWarpSpecialized;
 using Epilogue = cutlass::epilogue::TmaWarpSpecialized;
 
-using KMajor = Sm90Gemm<Sm90Config<cutlass::tfloat32_t, float, Major::kK, Major::kK,
-                                   Shape<_64, _64, _32>, Shape<_1, _1, _1>, WarpSpecialized,
-                                   Epilogue>>;
-using MnMajorA = Sm90Gemm<Sm90Config<cutlass::tfloat32_t, float, Major::kMn, Major::kK,
-                                     Shape<_64, _64, _32>, Shape<_1, _1, _1>, WarpSpecialized,
-                                     Epilogue>>;
+using KMajor =
+    Sm90Gemm<Sm90Config<cutlass::tfloat32_t, float, Major::kK, Major::kK, Shape<_64, _64, _32>,
+                        Shape<_1, _1, _1>, WarpSpecialized, Epilogue>>;
+using MnMajorA =
+    Sm90Gemm<Sm90Config<cutlass::tfloat32_t, float, Major::kMn, Major::kK, Shape<_64, _64, _32>,
+                        Shape<_1, _1, _1>, WarpSpecialized, Epilogue>>;
 
 }  // namespace
 
