@@ -1,14 +1,16 @@
 // Kernels live in .cu files and are launched from .cpp files, which compile in a fraction of the
-// time. A header declares each kernel once with EMULATOR_KERNEL: for nvcc that is the kernel, for the
-// host compiler its launch stub, whose address is what the runtime knows the kernel by.
+// time. A header declares each kernel once with EMULATOR_KERNEL: for nvcc that is the kernel, for
+// the host compiler its launch stub, whose address is what the runtime knows the kernel by.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #ifdef __CUDACC__
 #define EMULATOR_KERNEL __global__
+#define EMULATOR_GRID_CONSTANT __grid_constant__
 #else
 #define EMULATOR_KERNEL
+#define EMULATOR_GRID_CONSTANT
 #endif
 
 namespace emulator_tests {
