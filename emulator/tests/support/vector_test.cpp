@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "host_model/soft_float.hpp"
+#include "host_model/real.hpp"
 #include "support/device_buffer.hpp"
 #include "support/sample.hpp"
 
@@ -57,16 +57,6 @@ uint64_t element(uint64_t x, FloatKind kind, int index) {
   return kind.elements == 1 ? x : x >> (16 * index) & 0xffff;
 }
 
-double real_value(Format f, uint64_t x) {
-  if (is_nan(f, x)) return NAN;
-  const Exact exact = unpack(f, x);
-  const double magnitude =
-      is_infinite(f, x) ? INFINITY
-                        : std::ldexp(static_cast<double>(static_cast<uint64_t>(exact.significand)),
-                                     exact.exponent);
-  return exact.negative ? -magnitude : magnitude;
-}
-
 // Equal bits, except that any NaN stands for any other and tf32 leaves 13 bits open.
 bool same_result(Kind kind, uint64_t expected, uint64_t actual) {
   if (expected == actual) return true;
@@ -88,10 +78,10 @@ bool close_result(const VectorModelEntry& model, const Operands& in, uint64_t ac
     double operand[2] = {0, 0};
     for (int j = 0; j < 2; ++j) {
       const FloatKind kind = float_kind(model.operand[j]);
-      if (kind.elements > 0) operand[j] = real_value(kind.format, element(in.value[j], kind, i));
+      if (kind.elements > 0) operand[j] = to_double(kind.format, element(in.value[j], kind, i));
     }
     const double expected = model.real(operand[0], operand[1], 0);
-    const double value = real_value(result.format, element(actual, result, i));
+    const double value = to_double(result.format, element(actual, result, i));
     if (std::isnan(expected) && std::isnan(value)) continue;
     if (expected == value) continue;
     if (!(std::abs(value - expected) <=
@@ -119,8 +109,8 @@ std::string describe(const VectorModelEntry& model, const Operands& in, uint64_t
     out << model.exact(in.value[0], in.value[1], in.value[2]);
   } else {
     const FloatKind kind = float_kind(model.operand[0]);
-    out << model.real(real_value(kind.format, element(in.value[0], kind, 0)),
-                      real_value(kind.format, element(in.value[1], kind, 0)), 0);
+    out << model.real(to_double(kind.format, element(in.value[0], kind, 0)),
+                      to_double(kind.format, element(in.value[1], kind, 0)), 0);
   }
   return out.str();
 }

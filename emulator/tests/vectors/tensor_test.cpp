@@ -42,7 +42,7 @@ void PrintTo(const TensorTestCase& test, std::ostream* out) {
 }
 
 // A tensor, a box of it, and where the box lies.
-struct Setup {
+struct Scenario {
   TensorDescription tensor;
   ElementType element;
   BoxCorner corner;
@@ -52,12 +52,12 @@ class TensorCopy : public testing::TestWithParam<TensorTestCase> {
  protected:
   int between(int low, int high) { return low + static_cast<int>(random_() % (high - low + 1)); }
 
-  Setup make_setup() {
-    Setup setup{};
-    setup.element = kElementTypes[random_() % std::size(kElementTypes)];
-    TensorDescription& tensor = setup.tensor;
+  Scenario make_scenario() {
+    Scenario scenario{};
+    scenario.element = kElementTypes[random_() % std::size(kElementTypes)];
+    TensorDescription& tensor = scenario.tensor;
     tensor.rank = GetParam().rank;
-    tensor.element_bytes = setup.element.bytes;
+    tensor.element_bytes = scenario.element.bytes;
     tensor.swizzle_bytes = GetParam().swizzle_bytes;
     // With swizzle a row fills the span: narrower rows are legal, but CUTLASS never makes them.
     const int inner_bytes = tensor.swizzle_bytes ? tensor.swizzle_bytes : 16 * between(1, 8);
@@ -67,17 +67,17 @@ class TensorCopy : public testing::TestWithParam<TensorTestCase> {
     tensor.stride_bytes[0] = tensor.element_bytes;
     int64_t stride = row + 16 * between(0, 2);
     for (int d = 1; d < tensor.rank; ++d) {
-      tensor.box[d] = between(1, tensor.rank < 4 ? 17 : 5);
+      tensor.box[d] = between(1, tensor.rank < 4 ? 17 : 4);
       if (GetParam().traversal == Traversal::kStrided) tensor.element_stride[d] = between(1, 3);
       tensor.dimension[d] = between(1, 2 * tensor.box[d] + 1);
       tensor.stride_bytes[d] = stride;
       stride = stride * tensor.dimension[d] + 16 * between(0, 1);
     }
     for (int d = 0; d < tensor.rank; ++d) {
-      setup.corner.coordinate[d] =
+      scenario.corner.coordinate[d] =
           between(-tensor.box[d] / 2, static_cast<int>(tensor.dimension[d]));
     }
-    return setup;
+    return scenario;
   }
 
   std::vector<uint8_t> random_bytes(int64_t count) {
@@ -97,7 +97,7 @@ constexpr int kRounds = 8;
 
 TEST_P(TensorCopy, LoadsBoxes) {
   for (int round = 0; round < kRounds; ++round) {
-    const auto [tensor, element, corner] = make_setup();
+    const auto [tensor, element, corner] = make_scenario();
     const std::vector<uint8_t> global = random_bytes(tensor.tensor_bytes());
     const DeviceBuffer<uint8_t> device(global);
     const DeviceBuffer<uint8_t> out(static_cast<size_t>(tensor.box_bytes()));
@@ -120,7 +120,7 @@ TEST_P(TensorCopy, LoadsBoxes) {
 TEST_P(TensorCopy, StoresBoxes) {
   if (GetParam().traversal == Traversal::kStrided) GTEST_SKIP() << "loads only";
   for (int round = 0; round < kRounds; ++round) {
-    const auto [tensor, element, corner] = make_setup();
+    const auto [tensor, element, corner] = make_scenario();
     const std::vector<uint8_t> before = random_bytes(tensor.tensor_bytes());
     const std::vector<uint8_t> box = random_bytes(tensor.box_bytes());
     const DeviceBuffer<uint8_t> device(before);
@@ -143,7 +143,7 @@ TEST_P(TensorCopy, StoresBoxes) {
 TEST_P(TensorCopy, ReducesBoxes) {
   if (GetParam().traversal == Traversal::kStrided) GTEST_SKIP() << "loads only";
   for (int round = 0; round < kRounds; ++round) {
-    auto [tensor, element, corner] = make_setup();
+    auto [tensor, element, corner] = make_scenario();
     if (tensor.element_bytes != 4) continue;
     element.type = CU_TENSOR_MAP_DATA_TYPE_UINT32;
     const std::vector<uint8_t> before = random_bytes(tensor.tensor_bytes());
