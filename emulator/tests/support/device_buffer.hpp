@@ -29,7 +29,7 @@ class DeviceBuffer {
   T* data() const { return data_; }
   size_t size() const { return count_; }
 
-  void upload(const std::vector<T>& values) {
+  void upload(const std::vector<T>& values) const {
     EXPECT_CUDA(
         cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
   }
