@@ -4,7 +4,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace emulator_conformance {
@@ -47,5 +49,17 @@ std::vector<GemmImplementation> sm90_pingpong_gemms();
 std::vector<GemmImplementation> sm90_cooperative_gemms();
 std::vector<GemmImplementation> sm90_tf32_gemms();
 std::vector<GemmImplementation> sm90_stream_k_gemms();
+
+// Those of the program at hand.
+std::vector<GemmImplementation> all_gemms();
+
+inline std::vector<GemmImplementation> concatenate(
+    std::initializer_list<std::vector<GemmImplementation> (*)()> lists) {
+  std::vector<GemmImplementation> all;
+  for (auto* list : lists) {
+    for (GemmImplementation& gemm : list()) all.push_back(std::move(gemm));
+  }
+  return all;
+}
 
 }  // namespace emulator_conformance

@@ -43,14 +43,11 @@ std::vector<GemmTestCase> all_cases() {
   // Two full tiles each way; then tails in every dimension (multiples of 8 for 16-byte rows).
   const GemmShape shapes[] = {{256, 128, 128}, {200, 136, 328}};
   std::vector<GemmTestCase> cases;
-  for (auto* gemms : {sm80_gemms, sm80_split_gemms, sm90_pingpong_gemms, sm90_cooperative_gemms,
-                      sm90_tf32_gemms, sm90_stream_k_gemms}) {
-    for (const GemmImplementation& gemm : gemms()) {
-      for (const GemmShape& shape : shapes) {
-        cases.push_back({gemm, shape, Values::kSmallIntegers});
-      }
-      cases.push_back({gemm, shapes[1], Values::kReals});
+  for (const GemmImplementation& gemm : all_gemms()) {
+    for (const GemmShape& shape : shapes) {
+      cases.push_back({gemm, shape, Values::kSmallIntegers});
     }
+    cases.push_back({gemm, shapes[1], Values::kReals});
   }
   return cases;
 }
@@ -58,8 +55,7 @@ std::vector<GemmTestCase> all_cases() {
 std::string case_name(const testing::TestParamInfo<GemmTestCase>& info) {
   const auto [m, n, k] = info.param.shape;
   return info.param.gemm.name + "_m" + std::to_string(m) + "n" + std::to_string(n) + "k" +
-         std::to_string(k) +
-         (info.param.values == Values::kSmallIntegers ? "_exact" : "_reals");
+         std::to_string(k) + (info.param.values == Values::kSmallIntegers ? "_exact" : "_reals");
 }
 
 class CutlassGemm : public testing::TestWithParam<GemmTestCase> {};
