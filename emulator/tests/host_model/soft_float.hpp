@@ -67,8 +67,20 @@ struct Exact {
 
 inline constexpr int kTopBit = 125;  // normalised position of the highest set bit
 
+// Shifts right and keeps a one at the bottom if anything was lost.
+inline u128 shift_right_jam(u128 value, int shift) {
+  if (shift <= 0) return value;
+  if (shift > 127) return value != 0;
+  const u128 lost = value & ((u128{1} << shift) - 1);
+  return (value >> shift) | (lost != 0);
+}
+
 inline Exact normalize(Exact x) {
   if (x.significand == 0) return x;
+  while ((x.significand >> kTopBit) > 1) {
+    x.significand = shift_right_jam(x.significand, 1);
+    ++x.exponent;
+  }
   while ((x.significand >> kTopBit) == 0) {
     x.significand <<= 1;
     --x.exponent;
@@ -85,14 +97,6 @@ inline Exact unpack(Format f, uint64_t x) {
   exact.significand = field == 0 ? fraction : fraction | f.min_normal();
   exact.exponent = (field == 0 ? f.min_exponent() : field - f.bias()) - f.fraction_bits;
   return exact;
-}
-
-// Shifts right and keeps a one at the bottom if anything was lost.
-inline u128 shift_right_jam(u128 value, int shift) {
-  if (shift <= 0) return value;
-  if (shift > 127) return value != 0;
-  const u128 lost = value & ((u128{1} << shift) - 1);
-  return (value >> shift) | (lost != 0);
 }
 
 inline bool rounds_up(Round round, bool negative, bool odd, int half_comparison, bool inexact) {
