@@ -1,6 +1,4 @@
 // Small kernels that the runtime's tests launch.
-#include <cooperative_groups.h>
-
 #include <cassert>
 #include <cstdio>
 
@@ -42,18 +40,6 @@ __global__ void global_barrier(unsigned* arrived, int* mailbox, int* out, int ro
       out[cta] = mailbox[(round & 1) * gridDim.x + (cta + 1) % gridDim.x];
     }
     __syncthreads();
-  }
-}
-
-__global__ void cooperative_groups_sync(int* data, int* out, int rounds) {
-  const auto grid = cooperative_groups::this_grid();
-  const int rank = static_cast<int>(grid.thread_rank());
-  const int size = static_cast<int>(grid.size());
-  for (int round = 0; round < rounds; ++round) {
-    data[rank] = round * 10000 + rank;
-    grid.sync();
-    out[rank] = data[(rank + blockDim.x) % size];
-    grid.sync();
   }
 }
 
