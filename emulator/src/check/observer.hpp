@@ -129,16 +129,15 @@ using AsyncId = uint64_t;
 
 enum class BarrierRole : uint8_t { kSync, kArrive };  // barrier.sync/red or barrier.arrive
 
-// Operands of one wgmma.mma_async. Register numbers are those of the kernel's register file layout;
-// any numbering that is equal in wgmma_issue and register_access will do.
-struct Wgmma {
-  std::span<const SharedSegment> a;  // empty if A comes from registers
-  std::span<const SharedSegment> b;
+// Registers of one wgmma.mma_async. Register numbers are those of the kernel's register file
+// layout; any numbering that is equal in wgmma_issue and register_access will do.
+struct WgmmaRegisters {
   std::span<const uint32_t> accumulators;
-  std::span<const uint32_t> a_registers;
+  std::span<const uint32_t> a;  // empty if A comes from shared memory
 };
 
-// What the interpreter found out itself. The checker adds source lines, merges and counts.
+// What a report is about. Those that the interpreter finds itself it passes to
+// CtaObserver::violation.
 enum class Rule : uint8_t {
   kReadAfterWrite,  // a read not ordered after a write of another thread
   kWriteAfterRead,
@@ -226,10 +225,12 @@ class CtaObserver {
   virtual void bulk_wait(const WarpEvent& event, uint32_t pending_groups,
                          BulkWait wait) = 0;  // when it proceeds
 
-  // wgmma. fence, commit and wait: per warp. issue: once per warpgroup, with event.warp its first
-  // warp, when the last of the four warps has issued.
+  // wgmma, per warp. The last of the four warps to issue also announces what the warpgroup reads
+  // from shared memory, right after its wgmma_issue.
   virtual void wgmma_fence(const WarpEvent& event) = 0;
-  virtual void wgmma_issue(const WarpEvent& event, const Wgmma& wgmma) = 0;
+  virtual void wgmma_issue(const WarpEvent& event, const WgmmaRegisters& registers) = 0;
+  virtual void wgmma_operands(const WarpEvent& event, std::span<const SharedSegment> a,
+                              std::span<const SharedSegment> b) = 0;
   virtual void wgmma_commit(const WarpEvent& event) = 0;
   virtual void wgmma_wait(const WarpEvent& event, uint32_t pending_groups) = 0;
   // An instruction other than wgmma that reads or writes registers which some wgmma of the kernel
