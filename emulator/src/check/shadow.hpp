@@ -95,6 +95,10 @@ class GlobalPage {
   }
   void forget_accesses() { table_.reset(); }
   bool defined(u32 offset, u32 bytes) const {
+    if (offset % 64 + bytes <= 64) {
+      const u64 ones = bytes == 64 ? ~u64{0} : (u64{1} << bytes) - 1;
+      return (~defined_[offset / 64] >> offset % 64 & ones) == 0;
+    }
     for (u32 i = offset; i < offset + bytes; ++i)
       if (!(defined_[i / 64] >> i % 64 & 1)) return false;
     return true;
