@@ -62,13 +62,12 @@ AccessContext CtaChecker::context(const WarpEvent& event, const LaneGroup& group
           event.warp, strength};
 }
 
-void CtaChecker::check_writes(ShadowTable& table, u32 cell, u32 bytes,
-                              const AccessContext& context, u32 lane, PastAccess::Kind now,
-                              const CellPlace& at) {
+void CtaChecker::check_writes(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
+                              u32 lane, PastAccess::Kind now, const CellPlace& at) {
   const auto check = [&](const WriteStamp& w, u32 write_bytes) {
     if (w.actor == 0 || !(write_bytes & bytes)) return;
     if (context.view.ordered(w.actor, w.clock, w.lane, lane)) return;
-    const PastAccess past{PastAccess::Kind::kWrite, w.actor, w.clock, 1u << w.lane, w.site,
+    const PastAccess past{PastAccess::Kind::kWrite,         w.actor, w.clock, 1u << w.lane, w.site,
                           static_cast<Strength>(w.strength)};
     conflict(context, lane, past, now, u64{cell} * 4, at);
   };
@@ -87,8 +86,8 @@ void CtaChecker::check_reads(ShadowTable& table, u32 cell, u32 bytes, const Acce
     if (context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane)) return;
     u32 lanes = r.lanes;
     if (lane < kLanes && r.actor == context.view.self) lanes &= ~(1u << lane);
-    const PastAccess past{PastAccess::Kind::kRead, r.actor, r.clock, lanes ? lanes : r.lanes,
-                          r.site, static_cast<Strength>(r.strength)};
+    const PastAccess past{PastAccess::Kind::kRead, r.actor, r.clock,
+                          lanes ? lanes : r.lanes, r.site,  static_cast<Strength>(r.strength)};
     conflict(context, lane, past, PastAccess::Kind::kWrite, u64{cell} * 4, at);
   };
   Cell& c = table[cell];
@@ -117,8 +116,8 @@ void CtaChecker::record_read(ShadowTable& table, u32 cell, ReadStamp stamp,
     return true;
   };
   const auto superseded = [&](const ReadStamp& r) {
-    return r.lanes == 0 ||
-           (!(r.bytes & ~stamp.bytes) && context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane));
+    return r.lanes == 0 || (!(r.bytes & ~stamp.bytes) &&
+                            context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane));
   };
   if (c.read.lanes && merges(c.read)) return;
   if (superseded(c.read)) {
@@ -139,8 +138,7 @@ void CtaChecker::record_write(ShadowTable& table, u32 cell, u32 bytes, WriteStam
   const bool same = c.write.actor == stamp.actor && c.write.clock == stamp.clock &&
                     c.write.lane == stamp.lane && c.write.strength == stamp.strength;
   const bool concurrent_atomics =
-      stamp.strength && c.write.actor && !same &&
-      c.write.strength == stamp.strength &&
+      stamp.strength && c.write.actor && !same && c.write.strength == stamp.strength &&
       !context.view.ordered(c.write.actor, c.write.clock, c.write.lane, lane);
   if (same) {
     c.write.site = stamp.site;
@@ -201,11 +199,9 @@ inline void CtaChecker::write_cell(ShadowTable& table, u32 cell, u32 bytes,
                                    const AccessContext& context, u32 lane, const CellPlace& at) {
   Cell& c = table[cell];
   const View& v = context.view;
-  if (c.crowd || (c.write.actor &&
-                  !v.ordered(c.write.actor, c.write.clock, c.write.lane, lane)))
+  if (c.crowd || (c.write.actor && !v.ordered(c.write.actor, c.write.clock, c.write.lane, lane)))
     check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kWrite, at);
-  if (c.crowd ||
-      (c.read.lanes && !v.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, lane)))
+  if (c.crowd || (c.read.lanes && !v.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, lane)))
     check_reads(table, cell, bytes, context, lane, at);
   WriteStamp stamp;
   stamp.actor = v.self;
@@ -223,8 +219,8 @@ inline void CtaChecker::write_cell(ShadowTable& table, u32 cell, u32 bytes,
   record_write(table, cell, bytes, stamp, context, lane);
 }
 
-void CtaChecker::shared_access(const WarpEvent& event, const WarpAccess& access,
-                               uint32_t owner_cta, const uint32_t* offsets) {
+void CtaChecker::shared_access(const WarpEvent& event, const WarpAccess& access, uint32_t owner_cta,
+                               const uint32_t* offsets) {
   WarpState& warp = state_.warps[event.warp];
   const u32 rank = owner_cta == cta_ ? rank_ : rank_of(owner_cta);
   CtaState& owner = *cluster_->ctas[rank];

@@ -5,8 +5,7 @@ namespace emulator::check {
 void LaunchRecord::locate(u32 cta, u32& cluster_index, u32& rank) const {
   const u32 x = cta % grid.x, y = cta / grid.x % grid.y, z = cta / grid.x / grid.y;
   const u32 clusters_x = grid.x / cluster.x, clusters_y = grid.y / cluster.y;
-  cluster_index =
-      x / cluster.x + clusters_x * (y / cluster.y + clusters_y * (z / cluster.z));
+  cluster_index = x / cluster.x + clusters_x * (y / cluster.y + clusters_y * (z / cluster.z));
   rank = x % cluster.x + cluster.x * (y % cluster.y + cluster.y * (z % cluster.z));
 }
 

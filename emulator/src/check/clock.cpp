@@ -56,9 +56,9 @@ void ClockBlock::raise(u32 actor, u32 lanes, u32 clock) {
 
 void join_foreign(std::vector<ForeignClocks>& to, const std::vector<ForeignClocks>& from) {
   for (const ForeignClocks& f : from) {
-    auto at = std::lower_bound(
-        to.begin(), to.end(), f.cluster,
-        [](const ForeignClocks& a, u32 cluster) { return a.cluster < cluster; });
+    auto at =
+        std::lower_bound(to.begin(), to.end(), f.cluster,
+                         [](const ForeignClocks& a, u32 cluster) { return a.cluster < cluster; });
     if (at == to.end() || at->cluster != f.cluster) {
       to.insert(at, f);
     } else if (at->block != f.block) {

@@ -1,10 +1,11 @@
 // Vector clocks over the actors of a cluster.
 //
-// An actor is a warp, or something asynchronous that completes as one: the cp.async, bulk-read and bulk-write groups of
-// a warp, the wgmma groups of a warpgroup, the copies of an mbarrier. Every actor has a number of its own in the
-// process; those of a cluster are consecutive, so a cluster's clocks are a plain array that joins with vector max.
-// Lanes of one actor nearly always have one clock; the exceptions (an elected lane that ran ahead) are kept in a short
-// list of 32 clocks each.
+// An actor is a warp, or something asynchronous that completes as one: the cp.async, bulk-read and
+// bulk-write groups of a warp, the wgmma groups of a warpgroup, the copies of an mbarrier. Every
+// actor has a number of its own in the process; those of a cluster are consecutive, so a cluster's
+// clocks are a plain array that joins with vector max. Lanes of one actor nearly always have one
+// clock; the exceptions (an elected lane that ran ahead) are kept in a short list of 32 clocks
+// each.
 #pragma once
 
 #include <algorithm>
@@ -57,7 +58,8 @@ class ClockBlock {
   std::vector<LaneClocks> exceptions_;
 };
 
-// What is known of clusters other than one's own: immutable blocks, shared between all who know the same.
+// What is known of clusters other than one's own: immutable blocks, shared between all who know the
+// same.
 struct ForeignClocks {
   u32 cluster;
   std::shared_ptr<const ClockBlock> block;

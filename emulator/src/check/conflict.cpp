@@ -123,7 +123,8 @@ bool CtaChecker::waited_for_other_phase(const AccessContext& context,
   return false;
 }
 
-// Returns false if the two accesses may be concurrent: both strong, with scopes that include each other.
+// Returns false if the two accesses may be concurrent: both strong, with scopes that include each
+// other.
 bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAccess& past,
                           PastAccess::Kind now, u64 offset, const CellPlace& at) {
   const u32 index = past.actor - record_.first_actor;
@@ -133,9 +134,9 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
   Rule rule;
   if (is_strong(past.strength) && is_strong(context.strength)) {
     const Strength least = std::min(past.strength, context.strength);
-    const bool same_cta = current && index / layout_.per_cta ==
-                                         (cluster_->first_actor - record_.first_actor) /
-                                                 layout_.per_cta + rank_;
+    const bool same_cta =
+        current && index / layout_.per_cta ==
+                       (cluster_->first_actor - record_.first_actor) / layout_.per_cta + rank_;
     const bool same_cluster = past.actor - cluster_->first_actor < cluster_->span;
     if (least >= Strength::kGpu || same_cta || (same_cluster && least >= Strength::kCluster))
       return false;
@@ -143,8 +144,7 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
            "both are strong operations, but the scope of one leaves out the other thread");
     return true;
   }
-  const ActorKind kind =
-      current ? layout_.kind(index % layout_.per_cta) : ActorKind::kWarp;
+  const ActorKind kind = current ? layout_.kind(index % layout_.per_cta) : ActorKind::kWarp;
   const LaneGroup* group = context.group;
   bool out_of_scope = false;
   if (group && group->out_of_scope) {
@@ -176,10 +176,11 @@ void CtaChecker::check_fenced(const WriteStamp& write, u32 write_bytes, u32 byte
   const auto strength = static_cast<Strength>(write.strength);
   if (strength == Strength::kAsync) return;
   if (strength == context.strength && is_strong(strength)) return;
-  if (!context.view.ordered(write.actor, write.clock, write.lane, lane)) return;  // reported as a race
+  if (!context.view.ordered(write.actor, write.clock, write.lane, lane))
+    return;  // reported as a race
   if (fenced.ordered(write.actor, write.clock, write.lane, kNoLane)) return;
-  const PastAccess past{PastAccess::Kind::kWrite, write.actor, write.clock, 1u << write.lane,
-                        write.site, strength};
+  const PastAccess past{PastAccess::Kind::kWrite, write.actor, write.clock,
+                        1u << write.lane,         write.site,  strength};
   report(Rule::kProxyFence, context, lane, &past, "access through the async proxy",
          place_text(at, offset));
 }

@@ -1,4 +1,5 @@
-// The checker of one CTA: turns events into happens-before knowledge and accesses into questions to it.
+// The checker of one CTA: turns events into happens-before knowledge and accesses into questions to
+// it.
 #pragma once
 
 #include "check/launch_checker.hpp"

@@ -4,8 +4,8 @@
 namespace emulator::check {
 namespace {
 
-// Two fences before one barrier: whoever passes it may publish what both covered. If their scopes differ, the wider
-// one counts: rather miss a race than invent one.
+// Two fences before one barrier: whoever passes it may publish what both covered. If their scopes
+// differ, the wider one counts: rather miss a race than invent one.
 std::shared_ptr<const ReleaseFence> both(const std::shared_ptr<const ReleaseFence>& a,
                                          const std::shared_ptr<const ReleaseFence>& b) {
   if (!a || a == b) return b;
@@ -353,7 +353,7 @@ void CtaChecker::sync_acquire(WarpState& warp, u32 lane, const SyncLocation& at,
       if (!same_scope(*r, access.scope)) {
         acquire_release(group, *r, access.scope);
       } else {
-        if (group.pending_acquire.size() >= 16)
+        if (group.pending_acquire.size() >= 256)
           group.pending_acquire.erase(group.pending_acquire.begin());
         group.pending_acquire.push_back(r);
       }
@@ -361,8 +361,7 @@ void CtaChecker::sync_acquire(WarpState& warp, u32 lane, const SyncLocation& at,
   });
 }
 
-void CtaChecker::sync_release(WarpState& warp, u32 lane, SyncLocation& at,
-                              const WarpAccess& access,
+void CtaChecker::sync_release(WarpState& warp, u32 lane, SyncLocation& at, const WarpAccess& access,
                               std::shared_ptr<const PublishedKnowledge>& published, bool) {
   Release fresh;
   bool any = false;

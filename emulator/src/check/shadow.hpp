@@ -1,7 +1,9 @@
-// Shadow memory: for every 4 bytes the last write, the reads since, and (shared memory) which bytes are defined.
+// Shadow memory: for every 4 bytes the last write, the reads since, and (shared memory) which bytes
+// are defined.
 //
-// A cell of 32 bytes holds one write and one read; that is enough for nearly all words at nearly all times. Words with
-// more to remember (several concurrent readers, bytes written by different threads) point to a Crowd.
+// A cell of 32 bytes holds one write and one read; that is enough for nearly all words at nearly
+// all times. Words with more to remember (several concurrent readers, bytes written by different
+// threads) point to a Crowd.
 #pragma once
 
 #include <array>
@@ -50,7 +52,8 @@ struct ByteWrite {
 };
 
 struct Crowd {
-  std::vector<ByteWrite> writes;  // older than Cell::write, not overwritten by it or not ordered before it
+  std::vector<ByteWrite>
+      writes;  // older than Cell::write, not overwritten by it or not ordered before it
   std::vector<ReadStamp> reads;
 };
 
@@ -128,8 +131,8 @@ class GlobalShadow {
   void freed(u64 base);
   std::shared_ptr<Allocation> find(u64 address) const;
   u32 generation() const { return generation_.load(std::memory_order_acquire); }
-  // Calls f(page, offset in page, bytes, address) with the page locked, for every part of the range that lies in an
-  // allocation.
+  // Calls f(page, offset in page, bytes, address) with the page locked, for every part of the range
+  // that lies in an allocation.
   template <class F>
   void for_pages(u64 address, u64 bytes, F&& f);
   void define(u64 address, u64 bytes, bool value);

@@ -1,4 +1,5 @@
-// What the checker remembers of running code: clusters, CTAs, warps, groups of lanes, synchronisation objects.
+// What the checker remembers of running code: clusters, CTAs, warps, groups of lanes,
+// synchronisation objects.
 #pragma once
 
 #include <array>
@@ -64,8 +65,9 @@ struct LaunchRecord {
   ThreadPlace thread(Dim3 cta, u32 warp, u32 lane) const;
 };
 
-// Happens-before knowledge. `ordered`: whose actions come before what happens next. `fenced`: which generic writes are
-// visible to the async proxy. `initialised`: which mbarrier.init are visible to the async proxy and the cluster.
+// Happens-before knowledge. `ordered`: whose actions come before what happens next. `fenced`: which
+// generic writes are visible to the async proxy. `initialised`: which mbarrier.init are visible to
+// the async proxy and the cluster.
 struct Knowledge {
   VectorClock ordered, fenced;
   std::shared_ptr<const VectorClock> initialised;
@@ -132,8 +134,8 @@ struct WarpState {
   std::vector<LaneGroup> groups;
 
   bool uses_cp_async = false, uses_bulk = false;
-  LaneCounts cp_async, bulk;                // bulk.known: bytes have been read
-  std::array<u32, kLanes> bulk_complete{};  // groups known to have been written
+  LaneCounts cp_async, bulk;                     // bulk.known: bytes have been read
+  std::array<u32, kLanes> bulk_complete{};       // groups known to have been written
   std::array<u32, kLanes> cp_async_signalled{};  // groups that an mbarrier will report
 
   u32 wgmma_fences = 0;
