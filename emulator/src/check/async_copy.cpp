@@ -6,9 +6,8 @@ namespace emulator::check {
 void CtaChecker::async_read(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
                             u32 lane, const AsyncActor& actor, const View& fenced,
                             const CellPlace& at) {
-  Cell& c = table[cell];
   check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kRead, at);
-  check_fenced(c.write, c.write_bytes, bytes, context, lane, fenced, u64{cell} * 4, at);
+  check_fenced(table, cell, bytes, context, lane, fenced, at);
   ReadStamp stamp;
   stamp.actor = actor.actor;
   stamp.clock = actor.clock;
@@ -22,9 +21,8 @@ void CtaChecker::async_read(ShadowTable& table, u32 cell, u32 bytes, const Acces
 void CtaChecker::async_write(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
                              u32 lane, const AsyncActor& actor, const View& fenced,
                              const CellPlace& at) {
-  Cell& c = table[cell];
   check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kWrite, at);
-  check_fenced(c.write, c.write_bytes, bytes, context, lane, fenced, u64{cell} * 4, at);
+  check_fenced(table, cell, bytes, context, lane, fenced, at);
   check_reads(table, cell, bytes, context, lane, at);
   WriteStamp stamp;
   stamp.actor = actor.actor;

@@ -25,13 +25,17 @@ ThreadPlace LaunchRecord::thread(Dim3 cta, u32 warp, u32 lane) const {
 void Knowledge::join(const Knowledge& other) {
   ordered.join(other.ordered);
   fenced.join(other.fenced);
-  if (!other.initialised || other.initialised == initialised) return;
+  join_initialised(other.initialised);
+}
+
+void Knowledge::join_initialised(const std::shared_ptr<const VectorClock>& other) {
+  if (!other || other == initialised) return;
   if (!initialised) {
-    initialised = other.initialised;
+    initialised = other;
     return;
   }
   auto joined = std::make_shared<VectorClock>(*initialised);
-  joined->join(*other.initialised);
+  joined->join(*other);
   initialised = std::move(joined);
 }
 

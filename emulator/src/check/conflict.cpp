@@ -169,20 +169,25 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
   return true;
 }
 
-void CtaChecker::check_fenced(const WriteStamp& write, u32 write_bytes, u32 bytes,
-                              const AccessContext& context, u32 lane, const View& fenced,
-                              u64 offset, const CellPlace& at) {
-  if (write.actor == 0 || !(write_bytes & bytes)) return;
-  const auto strength = static_cast<Strength>(write.strength);
-  if (strength == Strength::kAsync) return;
-  if (strength == context.strength && is_strong(strength)) return;
-  if (!context.view.ordered(write.actor, write.clock, write.lane, lane))
-    return;  // reported as a race
-  if (fenced.ordered(write.actor, write.clock, write.lane, kNoLane)) return;
-  const PastAccess past{PastAccess::Kind::kWrite, write.actor, write.clock,
-                        1u << write.lane,         write.site,  strength};
-  report(Rule::kProxyFence, context, lane, &past, "access through the async proxy",
-         place_text(at, offset));
+// The async proxy touches a cell: generic writes in it must have been fenced.
+void CtaChecker::check_fenced(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
+                              u32 lane, const View& fenced, const CellPlace& at) {
+  const auto check = [&](const WriteStamp& w, u32 write_bytes) {
+    if (w.actor == 0 || !(write_bytes & bytes)) return;
+    const auto strength = static_cast<Strength>(w.strength);
+    if (strength == Strength::kAsync) return;
+    if (is_strong(strength) && is_strong(context.strength)) return;
+    if (!context.view.ordered(w.actor, w.clock, w.lane, lane)) return;  // reported as a race
+    if (fenced.ordered(w.actor, w.clock, w.lane, kNoLane)) return;
+    const PastAccess past{
+        PastAccess::Kind::kWrite, w.actor, w.clock, 1u << w.lane, w.site, strength};
+    report(Rule::kProxyFence, context, lane, &past, "access through the async proxy",
+           place_text(at, u64{cell} * 4));
+  };
+  Cell& c = table[cell];
+  check(c.write, c.write_bytes);
+  if (c.crowd)
+    for (const ByteWrite& w : table.crowd(c).writes) check(w.stamp, w.bytes);
 }
 
 }  // namespace emulator::check

@@ -118,7 +118,7 @@ class CtaChecker final : public CtaObserver {
   void acquire_release(LaneGroup& group, const Release& release, Scope scope);
   void sync_acquire(WarpState& warp, u32 lane, const SyncLocation& at, const WarpAccess& access);
   void sync_release(WarpState& warp, u32 lane, SyncLocation& at, const WarpAccess& access,
-                    std::shared_ptr<const PublishedKnowledge>& published, bool exists);
+                    std::shared_ptr<const PublishedKnowledge>& published);
   void sync_shared(const WarpEvent&, const WarpAccess&, CtaState& owner, const u32* offsets);
   void sync_global(const WarpEvent&, const WarpAccess&, const u64* addresses);
 
@@ -153,8 +153,8 @@ class CtaChecker final : public CtaObserver {
                           u32 lane, const AsyncActor&, const View* fenced);
   void async_read_global(const CopySegment&, const AccessContext&, u32 lane, const AsyncActor&,
                          const View* fenced, u64& defined);
-  void check_fenced(const WriteStamp&, u32 write_bytes, u32 bytes, const AccessContext&, u32 lane,
-                    const View& fenced, u64 offset, const CellPlace&);
+  void check_fenced(ShadowTable&, u32 cell, u32 bytes, const AccessContext&, u32 lane,
+                    const View& fenced, const CellPlace&);
   void begin_load(const WarpEvent&, const BulkCopy&, AsyncId id);
   void begin_store(const WarpEvent&, const BulkCopy&);
   void check_tensormap(const WarpEvent&, const BulkCopy&, const AccessContext&);

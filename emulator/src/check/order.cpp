@@ -240,11 +240,7 @@ void CtaChecker::cluster_wait(const WarpEvent& event, Order order) {
   const ClusterState& c = *cluster_;
   with_isolated(warp, event.mask & warp.live, [&](LaneGroup& group) {
     if (c.completed && order != Order::kRelaxed) group.knowledge.join(*c.completed);
-    if (c.completed_initialised) {
-      Knowledge initialised = group.knowledge;
-      initialised.initialised = c.completed_initialised;
-      group.knowledge.join(initialised);
-    }
+    group.knowledge.join_initialised(c.completed_initialised);
     group.release_fence = both(group.release_fence, c.completed_fence);
   });
 }
@@ -362,7 +358,7 @@ void CtaChecker::sync_acquire(WarpState& warp, u32 lane, const SyncLocation& at,
 }
 
 void CtaChecker::sync_release(WarpState& warp, u32 lane, SyncLocation& at, const WarpAccess& access,
-                              std::shared_ptr<const PublishedKnowledge>& published, bool) {
+                              std::shared_ptr<const PublishedKnowledge>& published) {
   Release fresh;
   bool any = false;
   const LaneGroup& group = group_of(warp, lane);
@@ -408,8 +404,7 @@ void CtaChecker::sync_shared(const WarpEvent& event, const WarpAccess& access, C
       it = owner.sync.emplace(key, SyncLocation()).first;
     }
     if (access.kind != AccessKind::kStore) sync_acquire(warp, lane, it->second, access);
-    if (access.kind != AccessKind::kLoad)
-      sync_release(warp, lane, it->second, access, published, true);
+    if (access.kind != AccessKind::kLoad) sync_release(warp, lane, it->second, access, published);
   });
   if (releases(access.order)) warp.advance();
 }
@@ -430,8 +425,7 @@ void CtaChecker::sync_global(const WarpEvent& event, const WarpAccess& access,
         it = locations.emplace(key, SyncLocation()).first;
       }
       if (access.kind != AccessKind::kStore) sync_acquire(warp, lane, it->second, access);
-      if (access.kind != AccessKind::kLoad)
-        sync_release(warp, lane, it->second, access, published, true);
+      if (access.kind != AccessKind::kLoad) sync_release(warp, lane, it->second, access, published);
     });
   });
   if (releases(access.order)) warp.advance();

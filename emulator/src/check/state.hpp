@@ -73,6 +73,7 @@ struct Knowledge {
   std::shared_ptr<const VectorClock> initialised;
 
   void join(const Knowledge& other);
+  void join_initialised(const std::shared_ptr<const VectorClock>& other);
 };
 
 struct PublishedKnowledge {

@@ -76,8 +76,7 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
   const auto check_slowly = [&](u32 cell) {
     for (u32 w = 0; w < end_warp - first_warp; ++w) {
       check_writes(table, cell, 0xf, contexts[w], kNoLane, PastAccess::Kind::kRead, at);
-      const Cell& c = table[cell];
-      check_fenced(c.write, c.write_bytes, 0xf, contexts[w], kNoLane, fenced[w], u64{cell} * 4, at);
+      check_fenced(table, cell, 0xf, contexts[w], kNoLane, fenced[w], at);
     }
   };
   const auto read = [&](u32 cell) {
@@ -85,7 +84,7 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
     if (c.write.actor) {
       const u32 i = c.write.actor - cluster_->first_actor;
       const bool async = c.write.strength == static_cast<u32>(Strength::kAsync);
-      if (c.crowd || c.write.clock > least_ordered_[i] ||
+      if (i >= cluster_->span || c.crowd || c.write.clock > least_ordered_[i] ||
           (!async && c.write.clock > least_fenced_[i]))
         check_slowly(cell);
     }
