@@ -139,7 +139,7 @@ struct WarpState {
   std::array<u32, kLanes> bulk_complete{};       // groups known to have been written
   std::array<u32, kLanes> cp_async_signalled{};  // groups that an mbarrier will report
 
-  u32 wgmma_fences = 0;
+  u32 wgmma_fences = 0, wgmma_fences_at_issue = 0;
   u32 wgmma_issued = 0, wgmma_committed = 0, wgmma_known = 0;
   u32 wgmma_waited_while_open = 0;  // group that was open at the last wait
   Site wgmma_site = kNoSite;

@@ -16,8 +16,11 @@ void CtaChecker::wgmma_issue(const WarpEvent& event, const WgmmaRegisters& regis
     if (warp.registers.size() <= r) warp.registers.resize(r + 1);
     return warp.registers[r];
   };
+  // The compiler may sink moves into accumulators below the fence of the source, so a fence
+  // anywhere since the last wgmma is enough.
+  const bool fence_since_last = warp.wgmma_fences != warp.wgmma_fences_at_issue;
   const auto check_fence = [&](RegisterState& s) {
-    if (s.touched == warp.wgmma_fences + 1 && warp.wgmma_fences != 0)
+    if (s.touched == warp.wgmma_fences + 1 && !fence_since_last && warp.wgmma_fences != 0)
       report_plain(Rule::kWgmmaFence, event, lane, "wgmma issued", {},
                    "one of its registers was accessed after the last wgmma.fence", s.access,
                    "register accessed");
@@ -36,6 +39,7 @@ void CtaChecker::wgmma_issue(const WarpEvent& event, const WgmmaRegisters& regis
     s.wgmma = event.site;
   }
   warp.wgmma_issued = group;
+  warp.wgmma_fences_at_issue = warp.wgmma_fences;
   warp.wgmma_site = event.site;
 }
 
