@@ -117,6 +117,7 @@ struct Kernel {
   u32 register_estimate = 32;  // live 32-bit registers of a thread at the worst point
   LaunchBounds bounds;
   bool uses_wgmma = false;
+  bool communicates = false;  // atomics or ordered accesses to global memory: CTAs may talk
   std::deque<std::vector<u32>> operand_lists;
   u32 site_base = 0;  // number of the first instruction over all modules
   // Registers that wgmma names, touched by other instructions; only the checker needs them.

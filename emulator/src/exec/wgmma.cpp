@@ -206,22 +206,24 @@ void check_descriptor(Warp& w, const Inst& i, u64 bits) {
 void announce(Warp& w, const WgmmaOp& op) {
   auto* o = observer_of(w);
   if (!o) return;
-  // Once for the warpgroup, when its last warp gets here.
+  const WgmmaForm& f = op.form;
+  const u32 count = f.accumulator_registers();
+  const check::WarpEvent event = event_of(w, *op.inst, kAllLanes);
+  check::WgmmaRegisters registers;
+  registers.accumulators = {op.inst->ops, count};
+  registers.a = {op.inst->ops + count, f.a_in_registers ? size_t{4} : size_t{0}};
+  o->wgmma_issue(event, registers);
+  // What the warpgroup reads is announced when its last warp gets here.
   const u32 first = w.id & ~3u;
   for (u32 k = first; k < first + 4 && k < w.cta->warps.size(); ++k) {
     const auto& other = w.cta->warps[k];
     if (!other.wgmma || other.wgmma->issued < w.wgmma->issued) return;
   }
   std::vector<check::SharedSegment> a, b;
-  const WgmmaForm& f = op.form;
   if (!f.a_in_registers)
     a = descriptor_segments(MatrixDescriptor::unpack(op.a), f.major_a, 64, f.k);
   b = descriptor_segments(MatrixDescriptor::unpack(op.b), f.major_b, f.n, f.k);
-  const u32 count = f.accumulator_registers();
-  check::WarpEvent event = event_of(w, *op.inst, kAllLanes);
-  event.warp = first;
-  o->wgmma_issue(event, {a, b, {op.inst->ops, count},
-                         {op.inst->ops + count, f.a_in_registers ? size_t{4} : size_t{0}}});
+  o->wgmma_operands(event, a, b);
 }
 
 }  // namespace

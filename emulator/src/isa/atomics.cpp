@@ -222,6 +222,7 @@ void decode_atomic(Decode& d) {
   if (d.mods.take("v4")) count = 4;
   if (d.mods.take("v8")) count = 8;
   const size_t at = returns ? 1 : 0;
+  if (static_cast<Space>(d.inst.space) != Space::kShared) d.builder.kernel().communicates = true;
   const u32 width = d.address(d.op(at), d.inst.a);
   d.inst.flags = pack_order(order, scope) | (width == 8 ? kAddress64 : 0);
   if (Handler h = count == 1 ? plain_handler(op, type) : nullptr) {

@@ -199,6 +199,7 @@ void take_address(Decode& d, const ptx::Operand& address, const Shape& s) {
     space = Space::kLocal;
   const u32 width = d.address(address, d.inst.a);
   d.inst.space = static_cast<u8>(space);
+  if (order != check::Order::kWeak && space != Space::kShared) d.builder.kernel().communicates = true;
   d.inst.flags = pack_order(order, scope) | (width == 8 ? kAddress64 : 0) |
                  s.element << kElementShift | s.register_size << kRegisterShift;
 }
