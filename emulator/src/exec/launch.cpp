@@ -180,8 +180,8 @@ void Worker::run() {
 
 u32 worker_count(const Grid& grid, u64 clusters) {
   u32 n = options().threads ? options().threads : std::max(1u, std::thread::hardware_concurrency());
-  // Schedules with a seed are repeatable: CTAs that talk to each other must not depend on the host's
-  // scheduler.
+  // Schedules with a seed are repeatable: CTAs that talk to each other must not depend on the
+  // host's scheduler.
   if (options().seed && (grid.cooperative || grid.kernel->communicates)) n = 1;
   return static_cast<u32>(std::min<u64>(n, std::max<u64>(1, clusters)));
 }
@@ -193,7 +193,8 @@ u64 next_grid_id() {
 
 }  // namespace
 
-u32 resident_ctas_per_sm(const Kernel& k, const DeviceProperties& d, u32 threads, u32 dynamic_shared) {
+u32 resident_ctas_per_sm(const Kernel& k, const DeviceProperties& d, u32 threads,
+                         u32 dynamic_shared) {
   const u32 warps = (threads + kWarpSize - 1) / kWarpSize;
   const u32 shared = k.dynamic_shared_offset - kSharedReserved + dynamic_shared + d.shared_reserved;
   u32 n = d.blocks_per_sm;
@@ -220,7 +221,8 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   grid.explicit_cluster = config.explicit_cluster;
   grid.grid_id = next_grid_id();
   // Arguments need an address that kernels may take (tensor maps, __grid_constant__).
-  const u64 block = DeviceMemory::instance().allocate(std::max(kernel.param_bytes, 64u), MemoryKind::kParams);
+  const u64 block =
+      DeviceMemory::instance().allocate(std::max(kernel.param_bytes, 64u), MemoryKind::kParams);
   if (!block) return {false, FaultKind::kInternal, "out of address space for kernel arguments"};
   grid.params = reinterpret_cast<u8*>(block);
   std::memcpy(grid.params, params, kernel.param_bytes);

@@ -84,8 +84,7 @@ u32 KernelBuilder::symbol_constant(const Symbol& s, s64 offset, u32 size) {
   if (s.kind == Symbol::Kind::kLocal || s.kind == Symbol::Kind::kAddress ||
       s.kind == Symbol::Kind::kFunction)
     return constant(size, value);
-  auto [it, added] =
-      symbol_constants_.try_emplace({static_cast<int>(s.kind), {value, size}}, 0u);
+  auto [it, added] = symbol_constants_.try_emplace({static_cast<int>(s.kind), {value, size}}, 0u);
   if (!added) return it->second;
   const u32 reg = new_register(size, /*pinned=*/true);
   it->second = reg;
@@ -434,7 +433,8 @@ void KernelBuilder::allocate_registers() {
   for (auto& s : kernel_.specials) s.offset = a.offset[s.offset];
   for (u32 r : shared_constants_)
     kernel_.shared_constants.push_back({a.offset[r], registers_[r].size});
-  for (auto [r, offset] : param_constants_) kernel_.param_constants.push_back({a.offset[r], offset});
+  for (auto [r, offset] : param_constants_)
+    kernel_.param_constants.push_back({a.offset[r], offset});
 }
 
 void KernelBuilder::build() {

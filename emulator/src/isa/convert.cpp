@@ -71,13 +71,16 @@ u64 zero_extend(u64 v, u32 bits) { return bits == 64 ? v : v & ((1ull << bits) -
 
 double to_double(const Plan& p, u64 raw) {
   switch (p.from) {
-    case Kind::kF16: return static_cast<double>(num::f16_to_float(static_cast<u16>(raw)));
-    case Kind::kBf16: return static_cast<double>(num::bf16_to_float(static_cast<u16>(raw)));
+    case Kind::kF16:
+      return static_cast<double>(num::f16_to_float(static_cast<u16>(raw)));
+    case Kind::kBf16:
+      return static_cast<double>(num::bf16_to_float(static_cast<u16>(raw)));
     case Kind::kFloat: {
       const float f = num::bits_to_float(static_cast<u32>(raw));
       return static_cast<double>(p.ftz ? num::flush(f) : f);
     }
-    default: return std::bit_cast<double>(raw);
+    default:
+      return std::bit_cast<double>(raw);
   }
 }
 
@@ -87,13 +90,16 @@ u64 from_double(const Plan& p, double x) {
   if (p.relu && x < 0) x = 0;
   const Rounding mode = p.integral ? Rounding::kNearestEven : p.rounding;
   switch (p.to) {
-    case Kind::kF16: return num::double_to_f16(x, mode);
-    case Kind::kBf16: return num::double_to_bf16(x, mode);
+    case Kind::kF16:
+      return num::double_to_f16(x, mode);
+    case Kind::kBf16:
+      return num::double_to_bf16(x, mode);
     case Kind::kFloat: {
       const float f = num::double_to_f32(x, mode);
       return num::float_to_bits(p.ftz ? num::flush(f) : f);
     }
-    default: return std::bit_cast<u64>(x != x ? std::bit_cast<double>(0x7ff8000000000000ull) : x);
+    default:
+      return std::bit_cast<u64>(x != x ? std::bit_cast<double>(0x7ff8000000000000ull) : x);
   }
 }
 
@@ -133,8 +139,8 @@ u64 float_to_integer(const Plan& p, double x) {
 
 u64 integer_to_integer(const Plan& p, u64 raw) {
   const bool from_signed = p.from == Kind::kSigned, to_signed = p.to == Kind::kSigned;
-  u64 v = from_signed ? static_cast<u64>(sign_extend(raw, p.from_bits))
-                      : zero_extend(raw, p.from_bits);
+  u64 v =
+      from_signed ? static_cast<u64>(sign_extend(raw, p.from_bits)) : zero_extend(raw, p.from_bits);
   if (p.saturate) {
     const u64 high = to_signed ? (1ull << (p.to_bits - 1)) - 1 : zero_extend(~0ull, p.to_bits);
     if (from_signed && static_cast<s64>(v) < 0) {
@@ -205,8 +211,8 @@ void convert_tf32(Warp& w, const Inst& i, u32 mask) {
       d[l] = num::kCanonicalNan32;
       return;
     }
-    double v = num::round_to(static_cast<double>(x), num::kTf32,
-                             static_cast<Rounding>(i.flags & 7));
+    double v =
+        num::round_to(static_cast<double>(x), num::kTf32, static_cast<Rounding>(i.flags & 7));
     if ((i.flags & 8) && std::isinf(v)) v = std::copysign(0x1.ffcp127, v);
     d[l] = num::float_to_bits(static_cast<float>(v));
   });

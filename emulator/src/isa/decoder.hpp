@@ -72,7 +72,7 @@ using DecodeFn = void (*)(Decode&);
 // One entry for an opcode whose operands are plain registers: d, a, b, c.
 struct AluEntry {
   Handler run = nullptr;
-  u8 operands = 0;         // sources
+  u8 operands = 0;            // sources
   u8 size[4] = {0, 0, 0, 0};  // bytes of d, a, b, c; 0 for predicates
 };
 

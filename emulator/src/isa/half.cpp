@@ -84,8 +84,8 @@ u16 mul(u16 x, u16 y) {
 }
 template <class H, class V>
 u16 fma(u16 x, u16 y, u16 z) {
-  const double product = static_cast<double>(H::load(input<H, V>(x))) *
-                         static_cast<double>(H::load(input<H, V>(y)));
+  const double product =
+      static_cast<double>(H::load(input<H, V>(x))) * static_cast<double>(H::load(input<H, V>(y)));
   return output<H, V>(H::store(add_to_odd(product, static_cast<double>(H::load(input<H, V>(z))))));
 }
 
@@ -135,7 +135,8 @@ template <class F>
 void add_ternary(Registry& r, const std::string& op, const std::string& type, F) {
   r.alu(op + "." + type, ternary<u16, u16, u16, u16>(F{}));
   r.alu(op + "." + type + "x2", ternary<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
-          return static_cast<u32>(F{}(static_cast<u16>(x), static_cast<u16>(y), static_cast<u16>(z))) |
+          return static_cast<u32>(
+                     F{}(static_cast<u16>(x), static_cast<u16>(y), static_cast<u16>(z))) |
                  static_cast<u32>(F{}(static_cast<u16>(x >> 16), static_cast<u16>(y >> 16),
                                       static_cast<u16>(z >> 16)))
                      << 16;
@@ -158,12 +159,10 @@ void add_fma(Registry& r, const std::string& variant, const std::string& type) {
 
 template <class H, class V>
 void add_min_max(Registry& r, const std::string& z, const std::string& type) {
-  add_binary(r, "min" + z, type, [](u16 x, u16 y) {
-    return minimum<H>(input<H, V>(x), input<H, V>(y));
-  });
-  add_binary(r, "max" + z, type, [](u16 x, u16 y) {
-    return maximum<H>(input<H, V>(x), input<H, V>(y));
-  });
+  add_binary(r, "min" + z, type,
+             [](u16 x, u16 y) { return minimum<H>(input<H, V>(x), input<H, V>(y)); });
+  add_binary(r, "max" + z, type,
+             [](u16 x, u16 y) { return maximum<H>(input<H, V>(x), input<H, V>(y)); });
   add_binary(r, "min" + z + ".NaN", type, [](u16 x, u16 y) {
     return any_nan<H>(x, y) ? num::kCanonicalNan16 : minimum<H>(input<H, V>(x), input<H, V>(y));
   });

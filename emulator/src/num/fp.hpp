@@ -112,11 +112,21 @@ template <class T>
 T to_integer(double x, Rounding mode) {
   if (x != x) return 0;
   switch (mode) {
-    case Rounding::kNearestEven: x = std::nearbyint(x); break;
-    case Rounding::kZero: x = std::trunc(x); break;
-    case Rounding::kDown: x = std::floor(x); break;
-    case Rounding::kUp: x = std::ceil(x); break;
-    case Rounding::kNearestAway: x = std::round(x); break;
+    case Rounding::kNearestEven:
+      x = std::nearbyint(x);
+      break;
+    case Rounding::kZero:
+      x = std::trunc(x);
+      break;
+    case Rounding::kDown:
+      x = std::floor(x);
+      break;
+    case Rounding::kUp:
+      x = std::ceil(x);
+      break;
+    case Rounding::kNearestAway:
+      x = std::round(x);
+      break;
   }
   constexpr double low = static_cast<double>(std::numeric_limits<T>::min());
   const double high = std::ldexp(1.0, std::numeric_limits<T>::digits);

@@ -405,8 +405,8 @@ void Parser::module() {
     }
     bool is_external = false;
     Token d = t;
-    while (d.text == ".visible" || d.text == ".extern" || d.text == ".weak" || d.text == ".common" ||
-           d.text == ".unified") {
+    while (d.text == ".visible" || d.text == ".extern" || d.text == ".weak" ||
+           d.text == ".common" || d.text == ".unified") {
       is_external |= d.text == ".extern";
       d = lex_.take();
     }
