@@ -41,7 +41,8 @@ struct Inst {
   Flow flow = Flow::kNormal;
   bool guard_negated = false;
   bool aligned = false;  // a kWait instruction that also needs all live lanes
-  bool raw_ops = false;  // ops holds plain numbers, not registers
+  bool raw_ops = false;   // ops holds plain numbers, not registers
+  bool observed = false;  // touches registers of a wgmma: the checker wants to know
   u8 space = 0;
   u32 guard = kNone;
   u32 d = kNone, a = kNone, b = kNone, c = kNone, e = kNone;

@@ -164,6 +164,12 @@ void partly_guarded(Warp& w, const Inst& i, u32 mask) {
         "the guard of an .aligned instruction differs between lanes");
 }
 
+void announce_registers(Warp& w, const Inst& i, u32 mask) {
+  if (auto* o = observer_of(w))
+    o->register_access(event_of(w, i, mask),
+                       w.kernel->wgmma_register_access.at(w.kernel->index_of(i)));
+}
+
 // Executes instructions of one group until it has to stop. Returns the number executed.
 u32 run_pass(Warp& w, Pass& p, u32 budget) {
   const Inst* code = w.kernel->code.data();
@@ -179,6 +185,8 @@ u32 run_pass(Warp& w, Pass& p, u32 budget) {
     }
     ++executed;
     lanes += static_cast<u32>(std::popcount(m));
+    if (i.observed && m) [[unlikely]]
+      announce_registers(w, i, m);
     switch (i.flow) {
       case Flow::kNormal:
         if (m) i.run(w, i, m);

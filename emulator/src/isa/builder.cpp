@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 
+#include "base/options.hpp"
 #include "base/strings.hpp"
 #include "exec/memory.hpp"
 #include "isa/decoder.hpp"
@@ -400,12 +402,30 @@ void KernelBuilder::place_dynamic_shared() {
     initial_.push_back({d.reg, d.size, kernel_.dynamic_shared_offset + static_cast<u64>(d.offset)});
 }
 
+// The checker watches accesses to registers that some wgmma names.
+void KernelBuilder::mark_observed(const std::vector<u32>& offsets) {
+  const std::set<u32> watched(wgmma_registers.begin(), wgmma_registers.end());
+  for (u32 k = 0; k < kernel_.code.size(); ++k) {
+    if (is_wgmma(kernel_.code[k])) continue;
+    std::set<u32> touched;
+    for (const auto* list : {&records_[k].uses, &records_[k].defs})
+      for (u32 r : *list)
+        if (watched.count(r)) touched.insert(offsets[r]);
+    if (touched.empty()) continue;
+    kernel_.code[k].observed = true;
+    kernel_.wgmma_register_access[k].assign(touched.begin(), touched.end());
+  }
+}
+
 void KernelBuilder::allocate_registers() {
+  const std::vector<OperandRecord> named = records_;
   for (size_t i = 0; i < kernel_.code.size(); ++i)
     if (is_wgmma_wait(kernel_.code[i]))
       records_[i].uses.insert(records_[i].uses.end(), wgmma_registers.begin(),
                               wgmma_registers.end());
   const Allocation a = allocate(kernel_.code, records_, registers_);
+  records_ = named;
+  if (options().check && !wgmma_registers.empty()) mark_observed(a.offset);
   auto place = [&](u32& field) {
     if (field != kNone) field = a.offset[field];
   };

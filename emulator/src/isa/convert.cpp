@@ -180,7 +180,12 @@ u16 narrow(float x, u32 flags) {
   const Rounding mode = flags & kPairZero ? Rounding::kZero : Rounding::kNearestEven;
   const bool bf16 = flags & kPairBf16;
   const double v = static_cast<double>(x);
-  u16 h = bf16 ? num::double_to_bf16(v, mode) : num::double_to_f16(v, mode);
+  u16 h;
+  if (mode == Rounding::kNearestEven) {
+    h = bf16 ? num::float_to_bf16(x) : num::float_to_f16(x);
+  } else {
+    h = bf16 ? num::double_to_bf16(v, mode) : num::double_to_f16(v, mode);
+  }
   const u16 infinity = bf16 ? 0x7f80 : 0x7c00;
   if ((flags & kPairSatfinite) && (h & 0x7fff) == infinity)
     h = static_cast<u16>((h & 0x8000) | (infinity - 1));

@@ -167,6 +167,7 @@ class KernelBuilder {
   void place_dynamic_shared();
   void resolve_branches();
   void allocate_registers();
+  void mark_observed(const std::vector<u32>& offsets);
 
   Module& module_;
   const ptx::Function& entry_;

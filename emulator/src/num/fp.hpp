@@ -60,6 +60,16 @@ u16 double_to_f16(double x, Rounding mode = Rounding::kNearestEven);
 u16 double_to_bf16(double x, Rounding mode = Rounding::kNearestEven);
 float double_to_f32(double x, Rounding mode = Rounding::kNearestEven);
 
+// x as a float, rounded to odd: rounding that to a 16-bit format equals rounding x itself.
+inline float to_float_odd(double x) {
+  const float f = static_cast<float>(x);
+  const double back = static_cast<double>(f);
+  u32 bits = float_to_bits(f);
+  bits -= std::fabs(back) > std::fabs(x) ? 1 : 0;
+  bits |= back != x ? 1 : 0;
+  return bits_to_float(bits);
+}
+
 float f16_to_float_soft(u16 x);
 
 inline float f16_to_float(u16 x) {
