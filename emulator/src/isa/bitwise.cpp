@@ -233,6 +233,14 @@ void add_bitwise(Registry& r) {
   r.alu("szext.clamp.u32", binary<u32, u32, u32>([](u32 a, u32 b) {
           return b >= 32 ? a : a & static_cast<u32>(field_mask(b));
         }));
+  r.alu("szext.wrap.u32", binary<u32, u32, u32>([](u32 a, u32 b) {
+          return a & static_cast<u32>(field_mask(b & 31));
+        }));
+  r.alu("szext.wrap.s32", binary<u32, u32, u32>([](u32 a, u32 b) {
+          const u32 bits = b & 31;
+          return bits == 0 ? 0u
+                           : static_cast<u32>(static_cast<s32>(a << (32 - bits)) >> (32 - bits));
+        }));
   r.alu("szext.clamp.s32", binary<u32, u32, u32>([](u32 a, u32 b) {
           if (b == 0) return 0u;
           if (b >= 32) return a;

@@ -252,6 +252,12 @@ void add_integer(Registry& r) {
   r.alu("mul24.lo.s32", binary<s32, u32, u32>([](u32 x, u32 y) {
           return static_cast<s32>(static_cast<s64>(sign24(x)) * sign24(y));
         }));
+  r.alu("mul24.hi.u32", binary<u32, u32, u32>([](u32 x, u32 y) {
+          return static_cast<u32>(u64{x & 0xffffff} * (y & 0xffffff) >> 16);
+        }));
+  r.alu("mul24.hi.s32", binary<s32, u32, u32>([](u32 x, u32 y) {
+          return static_cast<s32>(static_cast<s64>(sign24(x)) * sign24(y) >> 16);
+        }));
   r.alu("mad24.lo.u32", ternary<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
           return (x & 0xffffff) * (y & 0xffffff) + z;
         }));
