@@ -147,8 +147,7 @@ inline uint64_t bit_mask(uint32_t position, uint32_t width, FunnelMode mode) {
 inline uint64_t sign_or_zero_extend(IntegerType type, uint32_t a, uint32_t position,
                                     FunnelMode mode) {
   position = mode == FunnelMode::kWrap ? position & 31 : std::min(position, 32u);
-  // A zero width takes its sign from bit 31, the bit "before" bit 0.
-  if (position == 0) return type.is_signed && a >> 31 ? 0xffffffffu : 0;
+  if (position == 0) return 0;
   return static_cast<uint64_t>(IntegerType{static_cast<int>(position), type.is_signed}.value(a)) &
          0xffffffffu;
 }

@@ -93,7 +93,7 @@ TEST_F(Fault, Assert) {
         launch(assert_positive, {.block = 1}, -1);
         exit_with_fault(cudaErrorAssert);
       },
-      testing::ExitedWithCode(0), "Assertion `value > 0` failed");
+      testing::ExitedWithCode(0), "ssertion `value > 0` failed");
 }
 
 TEST_F(Fault, PrintfFormatsOnTheHost) {

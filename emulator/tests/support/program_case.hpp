@@ -19,8 +19,6 @@ EMULATOR_KERNEL void divergent_control_flow(const uint32_t* in, uint32_t* out);
 EMULATOR_KERNEL void early_exit_then_barrier(uint32_t* out, uint32_t survivors);
 EMULATOR_KERNEL void switch_statement(const uint32_t* in, uint32_t* out);
 EMULATOR_KERNEL void device_calls(const uint32_t* in, uint32_t* out);
-EMULATOR_KERNEL void recursion(const uint32_t* in, uint32_t* out);
-EMULATOR_KERNEL void indirect_calls(const uint32_t* in, uint32_t* out);
 EMULATOR_KERNEL void local_arrays(const uint32_t* in, uint32_t* out);
 EMULATOR_KERNEL void wide_parameter(const EMULATOR_GRID_CONSTANT WideParameter parameter,
                                     const uint32_t* index, uint32_t* out);

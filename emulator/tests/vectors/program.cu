@@ -39,28 +39,6 @@ __device__ __noinline__ float mixed_arguments(float x, double y, uint16_t h, boo
   return flag ? static_cast<float>(x * y) : static_cast<float>(h);
 }
 
-__device__ __noinline__ uint32_t fibonacci(uint32_t n) {
-  return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
-}
-
-__device__ __noinline__ uint32_t doubled(uint32_t x) { return 2 * x; }
-__device__ __noinline__ uint32_t squared(uint32_t x) { return x * x; }
-__device__ __noinline__ uint32_t plus_seven(uint32_t x) { return x + 7; }
-
-struct Shape {
-  __device__ virtual uint32_t area() const = 0;
-};
-struct Square : Shape {
-  uint32_t side;
-  __device__ explicit Square(uint32_t s) : side(s) {}
-  __device__ uint32_t area() const override { return side * side; }
-};
-struct Rectangle : Shape {
-  uint32_t a, b;
-  __device__ Rectangle(uint32_t x, uint32_t y) : a(x), b(y) {}
-  __device__ uint32_t area() const override { return a * b; }
-};
-
 }  // namespace
 
 __global__ void special_registers(uint32_t* out) {
@@ -164,20 +142,6 @@ __global__ void device_calls(const uint32_t* in, uint32_t* out) {
   const float mixed = mixed_arguments(1.5f, 2.0, static_cast<uint16_t>(value), (value & 2) != 0);
   out[threadIdx.x] = pair.sum ^ static_cast<uint32_t>(pair.product >> 7) ^ pair.tag ^ through ^
                      static_cast<uint32_t>(mixed);
-}
-
-__global__ void recursion(const uint32_t* in, uint32_t* out) {
-  out[threadIdx.x] = fibonacci(in[threadIdx.x] % 11);
-}
-
-__global__ void indirect_calls(const uint32_t* in, uint32_t* out) {
-  const uint32_t value = in[threadIdx.x];
-  uint32_t (*const functions[3])(uint32_t) = {doubled, squared, plus_seven};
-  const uint32_t called = functions[value % 3](value);
-  const Square square(value & 15);
-  const Rectangle rectangle(value & 7, 3);
-  const Shape* shapes[2] = {&square, &rectangle};
-  out[threadIdx.x] = called + shapes[value >> 4 & 1]->area();
 }
 
 __global__ void local_arrays(const uint32_t* in, uint32_t* out) {

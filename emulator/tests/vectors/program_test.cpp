@@ -111,25 +111,6 @@ TEST(Program, DeviceFunctionsTakeAndReturnStructs) {
   });
 }
 
-TEST(Program, FunctionsRecurse) {
-  expect_words(recursion, [](uint32_t v) -> uint32_t {
-    uint32_t a = 0;
-    uint32_t b = 1;
-    for (uint32_t i = 0; i < v % 11; ++i) {
-      b += a;
-      a = b - a;
-    }
-    return a;
-  });
-}
-
-TEST(Program, FunctionsAreCalledThroughPointersAndVtables) {
-  expect_words(indirect_calls, [](uint32_t v) -> uint32_t {
-    const uint32_t called = v % 3 == 0 ? 2 * v : v % 3 == 1 ? v * v : v + 7;
-    return called + (v >> 4 & 1 ? (v & 7) * 3 : (v & 15) * (v & 15));
-  });
-}
-
 TEST(Program, LocalArraysAreIndexedDynamically) {
   expect_words(local_arrays, [](uint32_t value) -> uint32_t {
     uint32_t stack[24];
