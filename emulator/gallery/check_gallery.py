@@ -22,7 +22,10 @@ def rules_of(program, exhibit, variant, schedule):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "reports.json")
         environment = {**os.environ, **schedule, "EMULATOR_CHECK": "1", "EMULATOR_CHECK_JSON": path}
-        subprocess.run([program, exhibit, variant], env=environment, timeout=60, stderr=subprocess.DEVNULL)
+        try:
+            subprocess.run([program, exhibit, variant], env=environment, timeout=60, stderr=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            return [{"rule": "hang", "now": {}}]
         with open(path) as file:
             return json.load(file)["reports"]
 

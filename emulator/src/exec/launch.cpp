@@ -112,6 +112,21 @@ bool Worker::turn() {
   return progress;
 }
 
+// Also why, where a warp waits for lanes that are held up elsewhere.
+void tell_observer(Cta& cta, const std::string& text) {
+  check::WarpEvent event;
+  for (const Warp& w : cta.warps) {
+    for (const Group& g : w.groups) {
+      event = {w.kernel->site_base + g.pc, w.id, g.mask};
+      const Inst& i = w.kernel->code[g.pc];
+      if (w.groups.size() > 1 && (i.flow == Flow::kConverged || i.aligned))
+        cta.observer->violation(event, check::Rule::kDivergence,
+                                "the other lanes of the warp wait elsewhere");
+    }
+  }
+  cta.observer->violation(event, check::Rule::kDeadlock, text);
+}
+
 void Worker::report_deadlock() {
   std::string text = format_text("deadlock in kernel %s: no warp of the resident CTAs can go on",
                                  shared_.grid.kernel->name.c_str());
@@ -125,13 +140,7 @@ void Worker::report_deadlock() {
   for (size_t k = 0; k < active_.size() && k < 8; ++k) text += positions(*active_[k]);
   for (auto& c : active_)
     for (auto& cta : c->ctas)
-      if (cta->observer && !cta->done()) {
-        check::WarpEvent event;
-        for (const Warp& w : cta->warps)
-          if (!w.groups.empty())
-            event = {w.kernel->site_base + w.groups[0].pc, w.id, w.groups[0].mask};
-        cta->observer->violation(event, check::Rule::kDeadlock, positions(*c));
-      }
+      if (cta->observer && !cta->done()) tell_observer(*cta, positions(*c));
   shared_.fail(FaultKind::kDeadlock, text);
 }
 

@@ -312,7 +312,9 @@ RoundResult run_round(Cluster& c) {
   }
   c.idle_insts += executed;
   if (executed || yielded) return RoundResult::kSpinning;
-  return force_one(c) ? RoundResult::kActive : RoundResult::kBlocked;
+  if (force_one(c)) return RoundResult::kActive;
+  c.idle_insts = 0;  // it does not spin, it waits
+  return RoundResult::kBlocked;
 }
 
 std::string positions(const Cluster& c) {
