@@ -106,20 +106,19 @@ void CtaChecker::violation(const WarpEvent& event, Rule rule, std::string_view t
     stuck_ = true;
     for (const auto& cta : cluster_->ctas)
       if (cta) report_open_bytes(*cta);
+    report_missed_phases();
   }
 }
 
-bool CtaChecker::waited_for_other_phase(const AccessContext& context,
+bool CtaChecker::waited_for_other_phase(const AccessContext& context, u32 lane,
                                         const PastAccess& past) const {
   const u32 index = past.actor - cluster_->first_actor;
-  if (index >= cluster_->span) return false;
-  const u32 local = index % layout_.per_cta;
-  const CtaState& owner = *cluster_->ctas[index / layout_.per_cta];
-  for (const auto& [offset, m] : owner.mbarriers) {
-    if (layout_.mbarrier(m.index) != local || &owner != &state_) continue;
-    if (context.warp < m.issued_at_wait.size() && m.issued_at_wait[context.warp] >= past.clock)
+  if (lane >= kLanes || index / layout_.per_cta != rank_) return false;
+  const u32 thread = context.warp * kLanes + lane;
+  for (const auto& [offset, m] : state_.mbarriers)
+    if (layout_.mbarrier(m.index) == index % layout_.per_cta &&
+        m.observed[thread].copies >= past.clock)
       return true;
-  }
   return false;
 }
 
@@ -161,7 +160,7 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
     rule = kind == ActorKind::kWarp ? Rule::kWriteAfterRead : Rule::kAsyncOverwrite;
   else if (kind == ActorKind::kWarp)
     rule = write ? Rule::kWriteAfterWrite : Rule::kReadAfterWrite;
-  else if (kind == ActorKind::kMbarrier && waited_for_other_phase(context, past))
+  else if (kind == ActorKind::kMbarrier && waited_for_other_phase(context, lane, past))
     rule = Rule::kMbarrierPhase;
   else
     rule = Rule::kAsyncNotAwaited;

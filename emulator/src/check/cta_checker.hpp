@@ -173,6 +173,7 @@ class CtaChecker final : public CtaObserver {
   MbarrierState& mbarrier(CtaState& owner, u32 offset);
   bool use_mbarrier(MbarrierState&, u32 offset, const AccessContext&, u32 lane, MbarrierUse);
   void report_open_bytes(CtaState& cta);
+  void report_missed_phases();
 
   // conflict.cpp
   bool conflict(const AccessContext&, u32 lane, const PastAccess& past, PastAccess::Kind now,
@@ -181,7 +182,7 @@ class CtaChecker final : public CtaObserver {
               const char* now_what, std::string where, std::string note = {});
   void report_plain(Rule rule, const WarpEvent&, u32 lane, const char* what, std::string where,
                     std::string note = {}, Site before = kNoSite, const char* before_what = "");
-  bool waited_for_other_phase(const AccessContext&, const PastAccess& past) const;
+  bool waited_for_other_phase(const AccessContext&, u32 lane, const PastAccess& past) const;
   AccessPlace place(const PastAccess& past) const;
   AccessPlace place_now(Site site, u32 warp, u32 lane, const char* what) const;
 
