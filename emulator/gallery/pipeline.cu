@@ -27,7 +27,7 @@ __global__ void pipeline(const int* in, int* out) {
   for (int i = 0; i < kTiles; ++i) {
     const int s = i % kStages, round = i / kStages;
     if (producer) {
-      mbarrier_wait(&empty[s], (round & 1) ^ 1);
+      if (round > 0) mbarrier_wait(&empty[s], (round & 1) ^ 1);
       mbarrier_expect(&full[s], sizeof tile[s]);
       bulk_load(tile[s], in + kTile * i, sizeof tile[s], &full[s]);
     } else if (threadIdx.x < kTile) {
