@@ -42,7 +42,7 @@ __global__ void memory_mix(float* data) {
     s[t + (i & 1) * kThreads] = v;
     __syncthreads();
     v = s[(t + 33) % kThreads + (i & 1) * kThreads] + s[t + (i & 1) * kThreads] * 0.5f;
-    const float4 q = reinterpret_cast<const float4*>(s)[t % 64];
+    const float4 q = reinterpret_cast<const float4*>(s + (i & 1) * kThreads)[t % (kThreads / 4)];
     v += q.x + q.w;
   }
   data[blockIdx.x * blockDim.x + t] = v;

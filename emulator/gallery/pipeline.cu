@@ -33,9 +33,11 @@ __global__ void pipeline(const int* in, int* out) {
     } else if (threadIdx.x < kTile) {
       mbarrier_wait(&full[s], round & 1);
       const int doubled = 2 * tile[s][threadIdx.x];
-      mbarrier_arrive(&empty[s]);
-      if (threadIdx.x == 0 && i > 0) bulk_wait_read();
-      asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");
+      if (i + kStages < kTiles) mbarrier_arrive(&empty[s]);
+      if (i > 0) {
+        if (threadIdx.x == 0) bulk_wait_read();
+        asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");
+      }
       result[threadIdx.x] = doubled;
       fence_proxy_async();
       asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");

@@ -193,7 +193,7 @@ struct InFlightCopy {
 };
 
 struct CtaState {
-  explicit CtaState(u32 shared_bytes) : shadow(shared_bytes) {}
+  explicit CtaState(ShadowTable table) : shadow(std::move(table)) {}
   ShadowTable shadow;
   std::vector<WarpState> warps;
   std::array<NamedBarrierState, 16> barriers;
