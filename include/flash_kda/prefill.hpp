@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 
+#include "flash_kda/export.h"
 #include "flash_kda/problem.hpp"
 #include "flash_kda/status.hpp"
 #include "flash_kda/tensor_view.hpp"
@@ -60,7 +61,7 @@ struct Config {
   int threads = 1;
   std::string reason;  // why this algorithm and split, one sentence
 };
-std::string to_string(const Config& config);
+FLASH_KDA_API std::string to_string(const Config& config);
 
 struct Plan {
   Problem problem;
@@ -123,23 +124,23 @@ struct BackendInfo {
 };
 
 // Yes, or the reason, for one backend. Never an error: a malformed problem is unsupported too.
-Support supports(const Problem& problem, BackendKind backend);
+FLASH_KDA_API Support supports(const Problem& problem, BackendKind backend);
 
 // The backends built into this library, fastest first.
-std::span<const BackendKind> backends();
-BackendInfo backend_info(BackendKind backend);
+FLASH_KDA_API std::span<const BackendKind> backends();
+FLASH_KDA_API BackendInfo backend_info(BackendKind backend);
 
-Result<Plan> make_plan(const Problem& problem, const PlanOptions& options = {});
+FLASH_KDA_API Result<Plan> make_plan(const Problem& problem, const PlanOptions& options = {});
 
 // Checks the tensors once, then computes. Allocates nothing unless it fails, and touches no memory
 // outside the tensors and the workspace. CPU backends read cu_seqlens, indices and offsets and
 // refuse bad values before the first write; the CUDA backend never reads device data on the host.
 // Thread safe: one plan may run on many threads, each with its own workspace.
-Status run(const Plan& plan, const Tensors& tensors, Workspace workspace,
-           StreamHandle stream = nullptr);
+FLASH_KDA_API Status run(const Plan& plan, const Tensors& tensors, Workspace workspace,
+                         StreamHandle stream = nullptr);
 
-const char* to_string(BackendKind backend);
-const char* to_string(Precision precision);
-const char* to_string(Algorithm algorithm);
+FLASH_KDA_API const char* to_string(BackendKind backend);
+FLASH_KDA_API const char* to_string(Precision precision);
+FLASH_KDA_API const char* to_string(Algorithm algorithm);
 
 }  // namespace flash_kda

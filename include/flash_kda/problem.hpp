@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "flash_kda/export.h"
 #include "flash_kda/status.hpp"
 #include "flash_kda/tensor_view.hpp"
 
@@ -78,7 +79,7 @@ struct CheckpointSpec {
   bool operator==(const CheckpointSpec&) const = default;
 };
 
-struct Problem {
+struct FLASH_KDA_API Problem {
   std::int64_t batch = 1;   // B; 1 when varlen
   std::int64_t tokens = 0;  // T: tokens of a row; when varlen, an upper bound of cu_seqlens[N]
   // N of a packed (varlen) batch. Absent: fixed length, N = B.
@@ -109,17 +110,17 @@ struct Problem {
 };
 
 // Every rule that can be checked without data, once: sizes, types, ranges, products that overflow.
-Status check_problem(const Problem& problem);
+FLASH_KDA_API Status check_problem(const Problem& problem);
 
 // One line for logs and test names: "B1 T8192 H8 HV8 K128 V128 bf16 lower_bound(-5) ...".
-std::string to_string(const Problem& problem);
+FLASH_KDA_API std::string to_string(const Problem& problem);
 
-const char* to_string(GateKind kind);
-const char* to_string(QkNorm norm);
-const char* to_string(BetaForm form);
-const char* to_string(BetaRange range);
-const char* to_string(StateLayout layout);
-const char* to_string(StateStorage storage);
-const char* to_string(CheckpointKind kind);
+FLASH_KDA_API const char* to_string(GateKind kind);
+FLASH_KDA_API const char* to_string(QkNorm norm);
+FLASH_KDA_API const char* to_string(BetaForm form);
+FLASH_KDA_API const char* to_string(BetaRange range);
+FLASH_KDA_API const char* to_string(StateLayout layout);
+FLASH_KDA_API const char* to_string(StateStorage storage);
+FLASH_KDA_API const char* to_string(CheckpointKind kind);
 
 }  // namespace flash_kda

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "flash_kda/export.h"
+
 namespace flash_kda {
 
 enum class StatusCode {
@@ -19,7 +21,7 @@ enum class StatusCode {
 };
 
 // "ok", "invalid argument", ...
-const char* to_string(StatusCode code);
+FLASH_KDA_API const char* to_string(StatusCode code);
 
 class [[nodiscard]] Status {
  public:

@@ -6,17 +6,19 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "flash_kda/export.h"
+
 namespace flash_kda {
 
 enum class DType : std::int32_t { kF32, kBF16, kF16, kI32, kI64, kU8 };
 
 // "f32", "bf16", ...
-const char* to_string(DType dtype);
-std::size_t size_of(DType dtype);
+FLASH_KDA_API const char* to_string(DType dtype);
+FLASH_KDA_API std::size_t size_of(DType dtype);
 
 inline constexpr int kMaxRank = 6;
 
-struct TensorView {
+struct FLASH_KDA_API TensorView {
   void* data = nullptr;  // may be null where the tensor has no element
   DType dtype = DType::kF32;
   int rank = 0;

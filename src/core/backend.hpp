@@ -12,6 +12,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
+  virtual BackendKind kind() const = 0;
   virtual BackendInfo info() const = 0;
   // `problem` has passed check_problem.
   virtual Support supports(const Problem& problem) const = 0;

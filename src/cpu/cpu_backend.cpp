@@ -5,6 +5,7 @@ namespace {
 
 class CpuBackend final : public Backend {
  public:
+  BackendKind kind() const override { return BackendKind::kCpu; }
   BackendInfo info() const override {
     return {.kind = BackendKind::kCpu,
             .description = "not built yet",

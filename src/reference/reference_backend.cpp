@@ -5,6 +5,7 @@ namespace {
 
 class ReferenceBackend final : public Backend {
  public:
+  BackendKind kind() const override { return BackendKind::kReference; }
   BackendInfo info() const override {
     return {.kind = BackendKind::kReference,
             .description = "not built yet",
