@@ -3,6 +3,7 @@
 
 #include "cuda/common/fast_math.cuh"
 #include "cuda/two_kernel/params.hpp"
+#include "cuda/two_kernel/row_io.cuh"
 
 namespace flash_kda::cuda {
 
@@ -18,8 +19,14 @@ struct GateHead {
   float bound;  // lower_bound in log2 units
 };
 
-__device__ __forceinline__ GateHead make_gate_head(const GateSpec& gate, float a_log) {
-  return {gate.kind, exp2_approx(kLog2e * a_log), gate.lower_bound * kLog2e};
+__device__ __forceinline__ GateHead make_gate_head(const TokenInputs& in, std::int64_t head) {
+  const float a_log = in.A_log != nullptr ? in.A_log[head] : 0.0f;
+  return {in.gate.kind, exp2_approx(kLog2e * a_log), in.gate.lower_bound * kLog2e};
+}
+
+// dt_bias of element `at` of [HV, K].
+__device__ __forceinline__ float load_bias(const TokenInputs& in, std::int64_t at) {
+  return in.dt_bias != nullptr ? in.dt_bias[at] : 0.0f;
 }
 
 // g_log2 of one element from g_raw + dt_bias (or from the log decay itself).
@@ -46,6 +53,12 @@ __device__ __forceinline__ float floor_decay(float g_log2) {
 __device__ __forceinline__ float activate_beta(BetaForm form, BetaRange range, float x) {
   const float unit = form == BetaForm::kLogits ? sigmoid_approx(x) : x;
   return range == BetaRange::kDoubled ? 2.0f * unit : unit;
+}
+
+__device__ __forceinline__ float load_beta(const TokenInputs& in, std::int64_t batch_row,
+                                           std::int64_t token, std::int64_t head) {
+  const std::int64_t at = row_start(in.beta, batch_row, token, head);
+  return activate_beta(in.beta_form, in.beta_range, load_scalar(in.beta, at));
 }
 
 }  // namespace flash_kda::cuda

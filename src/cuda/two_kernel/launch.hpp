@@ -46,4 +46,16 @@ cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, const Launc
 cudaError_t launch_prepare(const PrepareParams& params, int head_dim_k, std::int64_t slots,
                            const LaunchContext& context);
 
+// `pieces` counts sequences, or segment places when they are split.
+cudaError_t launch_recurrence(const RecurrenceParams& params, int head_dim_k, int rows_per_block,
+                              std::int64_t pieces, const LaunchContext& context);
+cudaError_t launch_summaries(const RecurrenceParams& params, int head_dim_k, int rows_per_block,
+                             std::int64_t pieces, const LaunchContext& context);
+cudaError_t launch_merge(const RecurrenceParams& params, int head_dim_k,
+                         const LaunchContext& context);
+cudaError_t launch_checkpoint_rows(const CheckpointRowsParams& params,
+                                   const LaunchContext& context);
+cudaError_t launch_recurrent(const RecurrentParams& params, int head_dim_k,
+                             const LaunchContext& context);
+
 }  // namespace flash_kda::cuda

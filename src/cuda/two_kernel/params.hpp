@@ -21,20 +21,20 @@ struct RowTensor {
   Alignment alignment = Alignment::kElement;
 };
 
-// An integer tensor of the caller, i32 or i64, of rank 1 or 2 (stride of the first dimension, then
-// of the second).
+// A contiguous integer tensor of the caller, i32 or i64, [n] or [n, columns].
 struct IndexTensor {
   const void* data = nullptr;
   DType dtype = DType::kI64;
-  std::int64_t stride0 = 1;
-  std::int64_t stride1 = 1;
+  std::int64_t columns = 1;
 };
 
-// States of the caller: [slots, HV, V, K] in either layout.
+// States of the caller: [slots, HV, V, K] in either layout. Checkpoints at listed offsets have two
+// slot dimensions, [N, max_offsets]; everything else has one.
 struct StateTensor {
   void* data = nullptr;
   DType dtype = DType::kF32;
   std::int64_t slot_stride = 0;
+  std::int64_t inner_slot_stride = 0;
   std::int64_t head_stride = 0;
   std::int64_t v_stride = 0;
   std::int64_t k_stride = 0;
@@ -53,37 +53,33 @@ struct SequenceMap {
 
 // Where states come from and go to.
 struct StateRouting {
-  StateTensor initial;           // data null: zero
-  StateTensor final;             // data null: not kept
-  IndexTensor indices;           // data null: slot n for sequence n
-  std::int64_t slots = 0;        // bound of indices
-  const void* has_initial = nullptr;  // u8 [N]
-  std::int64_t has_initial_stride = 1;
+  StateTensor initial;                        // data null: zero
+  StateTensor final;                          // data null: not kept
+  IndexTensor indices;                        // data null: slot n for sequence n
+  std::int64_t slots = 0;                     // bound of indices
+  const std::uint8_t* has_initial = nullptr;  // [N], null: all
 };
 
 struct CheckpointParams {
   CheckpointKind kind = CheckpointKind::kNone;
   StateTensor states;
-  std::int64_t slots = 0;         // rows (dense) or pool slots, bound of every destination
-  IndexTensor offsets;            // kOffsets: [N, max_offsets]
-  IndexTensor destinations;       // data null: dense
-  std::int64_t every = 0;         // kEvery
-  std::int64_t max_offsets = 0;   // kOffsets
-  const std::int64_t* row_base = nullptr;  // kEvery: rows before sequence n, [N]
+  std::int64_t slots = 0;                  // rows (dense) or pool slots, bound of every destination
+  IndexTensor offsets;                     // kOffsets: [N, max_offsets]
+  IndexTensor destinations;                // data null: dense
+  std::int64_t every = 0;                  // kEvery
+  std::int64_t max_offsets = 0;            // kOffsets
+  const std::int64_t* row_base = nullptr;  // kEvery, varlen: rows before sequence n, [N]
   // Checkpoints inside a chunk need an image of the shortened chunk. Their places follow those of
   // the chunks: this is the first, and how many there can be.
   std::int64_t first_side_slot = 0;
   std::int64_t side_slots = 0;
 };
 
-struct PrepareParams {
-  SequenceMap sequences;
-  CheckpointParams checkpoints;
+// What the activations of a token need (E1, E2).
+struct TokenInputs {
   RowTensor q, k, g, beta;
-  const float* A_log = nullptr;  // null: 0
-  std::int64_t A_log_stride = 1;
-  const float* dt_bias = nullptr;  // null: 0
-  std::int64_t dt_bias_head_stride = 0;
+  const float* A_log = nullptr;    // [HV], null: 0
+  const float* dt_bias = nullptr;  // [HV, K], null: 0
   std::int32_t v_heads = 0;
   std::int32_t heads_per_qk_head = 1;  // HV / H
   GateSpec gate;
@@ -91,6 +87,12 @@ struct PrepareParams {
   BetaForm beta_form = BetaForm::kLogits;
   BetaRange beta_range = BetaRange::kUnit;
   float scale = 1.0f;
+};
+
+struct PrepareParams {
+  SequenceMap sequences;
+  CheckpointParams checkpoints;
+  TokenInputs inputs;
   std::byte* images = nullptr;  // [slots + side_slots, HV] chunk images
 };
 
@@ -102,11 +104,27 @@ struct RecurrenceParams {
   std::int32_t v_heads = 0;
   std::int32_t head_dim_v = 0;
   const std::byte* images = nullptr;
-  // Sequence splitting. Segment s of sequence n has place floor((cu_seqlens[n] / C + n) / L) + n + s
-  // in the line of segment places.
-  std::int32_t segment_chunks = 0;         // L; 0: sequences are whole
-  const float* segment_entry = nullptr;    // [places, HV, V, K]: state before each segment
-  float* segment_summary = nullptr;        // [places, HV, V + K, K]: S_ext over M^T
+  // Sequence splitting. Segment s of sequence n has place floor((cu_seqlens[n] / C + n) / L) + n +
+  // s in the line of segment places.
+  std::int32_t segment_chunks = 0;   // L; 0: sequences are whole
+  float* segment_entry = nullptr;    // [places, HV, V, K]: state before each segment
+  float* segment_summary = nullptr;  // [places, HV, V + K, K]: S_ext over M^T
+};
+
+struct CheckpointRowsParams {
+  SequenceMap sequences;
+  std::int64_t every = 0;
+  std::int64_t* row_base = nullptr;  // [N]
+};
+
+// Token by token, without a workspace: decode and short residuals.
+struct RecurrentParams {
+  SequenceMap sequences;
+  StateRouting states;
+  CheckpointParams checkpoints;
+  TokenInputs inputs;
+  RowTensor v, out;
+  std::int32_t head_dim_v = 0;
 };
 
 }  // namespace flash_kda::cuda

@@ -17,28 +17,23 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const ChunkPl
   const std::int64_t first = row_start(tensor, place.batch_row, place.first, head);
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) {
-    rows[i] = i < place.count
-                  ? load_pair(tensor, first + i * tensor.token_stride + 2 * threadIdx.x)
-                  : 0;
+    rows[i] =
+        i < place.count ? load_pair(tensor, first + i * tensor.token_stride + 2 * threadIdx.x) : 0;
   }
 }
 
-__device__ __forceinline__ void load_decay(const PrepareParams& p, const ChunkPlace& place,
+template <int kK>
+__device__ __forceinline__ void load_decay(const TokenInputs& in, const ChunkPlace& place,
                                            std::int64_t head, float2 (&g)[kChunk]) {
-  const std::int64_t first = row_start(p.g, place.batch_row, place.first, head);
+  const std::int64_t first = row_start(in.g, place.batch_row, place.first, head);
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) {
-    g[i] = i < place.count
-               ? load_pair_f32(p.g, first + i * p.g.token_stride + 2 * threadIdx.x)
-               : float2{0.0f, 0.0f};
+    g[i] = i < place.count ? load_pair_f32(in.g, first + i * in.g.token_stride + 2 * threadIdx.x)
+                           : float2{0.0f, 0.0f};
   }
-  const float a_log = p.A_log != nullptr ? p.A_log[head * p.A_log_stride] : 0.0f;
-  float2 bias = {0.0f, 0.0f};
-  if (p.dt_bias != nullptr && p.gate.kind != GateKind::kLog) {
-    const float* row = p.dt_bias + head * p.dt_bias_head_stride + 2 * threadIdx.x;
-    bias = {row[0], row[1]};
-  }
-  const GateHead gate = make_gate_head(p.gate, a_log);
+  const GateHead gate = make_gate_head(in, head);
+  const float2 bias = {load_bias(in, head * kK + 2 * threadIdx.x),
+                       load_bias(in, head * kK + 2 * threadIdx.x + 1)};
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) {
     const bool inside = i < place.count;
@@ -48,16 +43,12 @@ __device__ __forceinline__ void load_decay(const PrepareParams& p, const ChunkPl
 }
 
 template <int kK>
-__device__ __forceinline__ void load_beta(const PrepareParams& p, const ChunkPlace& place,
-                                          std::int64_t head, PrepareStorage<kK>& shared) {
+__device__ __forceinline__ void load_chunk_beta(const TokenInputs& in, const ChunkPlace& place,
+                                                std::int64_t head, PrepareStorage<kK>& shared) {
   const int i = static_cast<int>(threadIdx.x);
   if (i >= kChunk) return;
-  float beta = 0.0f;
-  if (i < place.count) {
-    const std::int64_t at = row_start(p.beta, place.batch_row, place.first + i, head);
-    beta = activate_beta(p.beta_form, p.beta_range, load_scalar(p.beta, at));
-  }
-  shared.scalars.beta[i] = beta;
+  shared.scalars.beta[i] =
+      i < place.count ? load_beta(in, place.batch_row, place.first + i, head) : 0.0f;
 }
 
 template <int kK>
@@ -75,26 +66,27 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
   wait_for_previous_kernel();
   release_next_kernel();
 
-  const std::int64_t slot = blockIdx.x / p.v_heads;
-  const int head = static_cast<int>(blockIdx.x - slot * p.v_heads);
+  const TokenInputs& in = p.inputs;
+  const std::int64_t slot = blockIdx.x / in.v_heads;
+  const int head = static_cast<int>(blockIdx.x - slot * in.v_heads);
   const ChunkPlace place =
       slot < p.checkpoints.first_side_slot
           ? place_of_chunk(p.sequences, slot)
           : place_of_side_chunk(p.sequences, p.checkpoints, slot - p.checkpoints.first_side_slot);
-  if (place.count == 0) return;
+  if (place.count == 0) return;  // the line of places has gaps
 
   std::uint32_t q[kChunk];
   std::uint32_t k[kChunk];
   float2 g[kChunk];
-  load_rows(p.q, place, head / p.heads_per_qk_head, q);
-  load_rows(p.k, place, head / p.heads_per_qk_head, k);
-  load_decay(p, place, head, g);
-  load_beta<kK>(p, place, head, shared);
+  load_rows(in.q, place, head / in.heads_per_qk_head, q);
+  load_rows(in.k, place, head / in.heads_per_qk_head, k);
+  load_decay<kK>(in, place, head, g);
+  load_chunk_beta<kK>(in, place, head, shared);
 
   sum_squares<kK>(q, k, shared);
   cumsum_decay(g);
   __syncthreads();  // partial sums of squares, from every warp
-  normalize_qk<kK>(p.qk_norm, p.scale, shared);
+  normalize_qk<kK>(in.qk_norm, in.scale, shared);
   __syncthreads();  // norms, from the first warp
   apply_decay<kK>(q, k, g, shared);
   __syncthreads();  // decayed tiles, from every warp
@@ -108,7 +100,8 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
   }
   if (warp == PrepareStorage<kK>::kWarps - 1) score_qk<kK>(shared);
   __syncthreads();  // the image is complete
-  store_image<kK>(shared, p.images + static_cast<std::int64_t>(blockIdx.x) * ChunkImage<kK>::kBytes);
+  store_image<kK>(shared,
+                  p.images + static_cast<std::int64_t>(blockIdx.x) * ChunkImage<kK>::kBytes);
 }
 
 }  // namespace
@@ -117,7 +110,7 @@ cudaError_t launch_prepare(const PrepareParams& params, int head_dim_k, std::int
                            const LaunchContext& context) {
   if (slots == 0) return cudaSuccess;
   LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(slots * params.v_heads));
+  shape.grid = dim3(static_cast<unsigned>(slots * params.inputs.v_heads));
   shape.block = dim3(static_cast<unsigned>(head_dim_k / 2));
   return head_dim_k == 128 ? launch(prepare_kernel<128>, shape, context, params)
                            : launch(prepare_kernel<64>, shape, context, params);

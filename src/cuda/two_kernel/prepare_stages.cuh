@@ -1,5 +1,6 @@
-// The stages of prepare, E1 to E7 for one chunk of one value head. A block has K / 2 threads; thread
-// p owns the columns 2p and 2p + 1 of all C tokens, so that sums along time stay in one thread.
+// The stages of prepare, E1 to E7 for one chunk of one value head. A block has K / 2 threads;
+// thread p owns the columns 2p and 2p + 1 of all C tokens, so that sums along time stay in one
+// thread.
 //
 // The decays inside a chunk are referenced to its 8th token (r): a product of 2^(g_cum_i - r) and
 // 2^(r - g_cum_j) then never exceeds 2^(8 * 13) in either factor, for every gate.
@@ -34,20 +35,26 @@ struct PrepareStorage {
   TokenScalars scalars;
 };
 
+// One step of sum_rows_over_warp: exchanges halves between lanes kHalf apart.
+template <int kHalf>
+__device__ __forceinline__ void fold_rows(float (&values)[32]) {
+  const bool upper = (threadIdx.x & kHalf) != 0;
+#pragma unroll
+  for (int i = 0; i < kHalf; ++i) {
+    const float kept = upper ? values[i + kHalf] : values[i];
+    const float sent = upper ? values[i] : values[i + kHalf];
+    values[i] = kept + __shfl_xor_sync(0xffffffffu, sent, kHalf);
+  }
+}
+
 // Sums 32 values over the warp; lane l receives the sum of values[l]. 31 shuffles: each step halves
 // the values that a lane still carries.
 __device__ __forceinline__ float sum_rows_over_warp(float (&values)[32]) {
-  const int lane = static_cast<int>(threadIdx.x) & 31;
-#pragma unroll
-  for (int half = 16; half >= 1; half /= 2) {
-    const bool upper = (lane & half) != 0;
-#pragma unroll
-    for (int i = 0; i < half; ++i) {
-      const float kept = upper ? values[i + half] : values[i];
-      const float sent = upper ? values[i] : values[i + half];
-      values[i] = kept + __shfl_xor_sync(0xffffffffu, sent, half);
-    }
-  }
+  fold_rows<16>(values);
+  fold_rows<8>(values);
+  fold_rows<4>(values);
+  fold_rows<2>(values);
+  fold_rows<1>(values);
   return values[0];
 }
 
@@ -68,8 +75,7 @@ __device__ __forceinline__ void sum_squares(const std::uint32_t (&q)[kChunk],
 
 // E1, second half: thread t < 2 C turns the sum of row t into its factor.
 template <int kK>
-__device__ __forceinline__ void normalize_qk(QkNorm norm, float scale,
-                                             PrepareStorage<kK>& shared) {
+__device__ __forceinline__ void normalize_qk(QkNorm norm, float scale, PrepareStorage<kK>& shared) {
   const int row = static_cast<int>(threadIdx.x);
   if (row >= 2 * kChunk) return;
   float factor = 1.0f;
@@ -131,7 +137,7 @@ __device__ __forceinline__ void apply_decay(const std::uint32_t (&q)[kChunk],
   }
   auto* gamma_last = reinterpret_cast<float*>(shared.image + Image::kGammaLast);
   *reinterpret_cast<float2*>(gamma_last + Image::gamma_index(2 * pair)) = {exp2_approx(last.x),
-                                                                         exp2_approx(last.y)};
+                                                                           exp2_approx(last.y)};
 }
 
 // All 16 x 16 dot products of the rows of two [C, K] tiles, by one warp.

@@ -11,8 +11,7 @@ namespace flash_kda::cuda {
 
 __device__ __forceinline__ std::int64_t row_start(const RowTensor& tensor, std::int64_t batch_row,
                                                   std::int64_t token, std::int64_t head) {
-  return batch_row * tensor.batch_stride + token * tensor.token_stride +
-         head * tensor.head_stride;
+  return batch_row * tensor.batch_stride + token * tensor.token_stride + head * tensor.head_stride;
 }
 
 // Two neighbouring bf16 values.

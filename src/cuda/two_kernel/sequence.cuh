@@ -10,7 +10,7 @@ namespace flash_kda::cuda {
 
 __device__ __forceinline__ std::int64_t load_index(const IndexTensor& tensor, std::int64_t i,
                                                    std::int64_t j = 0) {
-  const std::int64_t at = i * tensor.stride0 + j * tensor.stride1;
+  const std::int64_t at = i * tensor.columns + j;
   return tensor.dtype == DType::kI64 ? static_cast<const std::int64_t*>(tensor.data)[at]
                                      : static_cast<const std::int32_t*>(tensor.data)[at];
 }
@@ -33,8 +33,7 @@ struct SequencePlace {
   __device__ std::int64_t chunks() const { return (length + kChunk - 1) / kChunk; }
 };
 
-__device__ __forceinline__ SequencePlace place_of_sequence(const SequenceMap& map,
-                                                           std::int64_t n) {
+__device__ __forceinline__ SequencePlace place_of_sequence(const SequenceMap& map, std::int64_t n) {
   if (map.cu_seqlens.data == nullptr) return {n, 0, map.tokens, n * map.chunks_per_row};
   const std::int64_t first = first_token(map, n);
   const std::int64_t end = clamp_index(first_token(map, n + 1), first, map.tokens);
@@ -72,9 +71,8 @@ __device__ __forceinline__ ChunkPlace place_of_chunk(const SequenceMap& map, std
   if (map.cu_seqlens.data == nullptr) {
     n = slot / map.chunks_per_row;
   } else {
-    n = search_sequence(map.num_sequences, slot, [&](std::int64_t i) {
-      return first_token(map, i) / kChunk + i;
-    });
+    n = search_sequence(map.num_sequences, slot,
+                        [&](std::int64_t i) { return first_token(map, i) / kChunk + i; });
   }
   const SequencePlace sequence = place_of_sequence(map, n);
   const std::int64_t offset = (slot - sequence.chunk_base) * kChunk;
@@ -112,9 +110,8 @@ __device__ __forceinline__ ChunkPlace place_of_side_chunk(const SequenceMap& map
     n = side_slot / checkpoints.max_offsets;
     e = side_slot - n * checkpoints.max_offsets;
   } else {
-    n = search_sequence(map.num_sequences, side_slot, [&](std::int64_t i) {
-      return every_base(map, checkpoints.every, i);
-    });
+    n = search_sequence(map.num_sequences, side_slot,
+                        [&](std::int64_t i) { return every_base(map, checkpoints.every, i); });
     e = side_slot - every_base(map, checkpoints.every, n);
   }
   const SequencePlace sequence = place_of_sequence(map, n);
