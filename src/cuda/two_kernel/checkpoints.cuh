@@ -46,6 +46,7 @@ __device__ __forceinline__ StatePlace checkpoint_place(const SequenceMap& map,
                                                 : every_base(map, checkpoints.every, n));
     inner = 0;
   }
+  if (slot >= checkpoints.rows) return no_state();
   if (checkpoints.destinations.data != nullptr) {
     slot = load_index(checkpoints.destinations, slot, inner);
     inner = 0;

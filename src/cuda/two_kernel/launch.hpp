@@ -42,6 +42,10 @@ cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, const Launc
   return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), arguments);
 }
 
+// Whether the code that runs is the one with the wait: compiled for compute capability 9.0 or
+// above, not brought forward from 8.x.
+bool kernels_wait_for_predecessors();
+
 // `slots` counts chunk places and, with checkpoints off the chunk grid, the side places after them.
 cudaError_t launch_prepare(const PrepareParams& params, int head_dim_k, std::int64_t slots,
                            const LaunchContext& context);

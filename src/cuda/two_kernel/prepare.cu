@@ -106,6 +106,12 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
 
 }  // namespace
 
+bool kernels_wait_for_predecessors() {
+  cudaFuncAttributes attributes{};
+  const auto* kernel = reinterpret_cast<const void*>(&prepare_kernel<128>);
+  return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
 cudaError_t launch_prepare(const PrepareParams& params, int head_dim_k, std::int64_t slots,
                            const LaunchContext& context) {
   if (slots == 0) return cudaSuccess;
