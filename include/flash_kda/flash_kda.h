@@ -1,4 +1,4 @@
-/* C ABI of FlashKDA. Plain C99, stable: structs begin with their size, and grow only at the end.
+/* C ABI of FlashKDA. Plain C, stable: structs begin with their size, and grow only at the end.
  *
  * Every function returns a flash_kda_status and never throws, prints or aborts. The message of the
  * last failure of this thread is flash_kda_last_error().

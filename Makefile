@@ -1,0 +1,61 @@
+# The front door. `make demo` and `make test` do all their set-up on a fresh Debian machine.
+
+PRESET ?= release
+JOBS ?= $(shell nproc)
+BUILD := build/$(PRESET)
+PYTHON ?= python3
+DEMO_MODELS := models/kda_lower_bound.safetensors models/kda_softplus.safetensors
+DEMO_DOCUMENT ?= docs/algorithm.md
+
+.PHONY: help setup build demo test test-asan test-tsan fuzz bench format lint install clean
+
+help:
+	@echo "make demo     a trained KDA language model reads a document and goes on writing"
+	@echo "make test     every test"
+	@echo "make build    the library and build/release/flash-kda"
+	@echo "make bench    speed of the CPU backend on this machine"
+	@echo "make test-asan test-tsan fuzz   the tests under sanitizers; the fuzzers for a bounded time"
+	@echo "make format lint                clang-format, clang-tidy"
+
+setup:
+	@tools/setup.sh build
+
+build: setup
+	@cmake --preset $(PRESET) > $(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+demo: build
+	@tools/demo.sh $(BUILD)/flash-kda $(DEMO_DOCUMENT) $(DEMO_MODELS)
+
+test: build
+	@ctest --preset $(PRESET) -j $(JOBS) --progress
+
+test-asan:
+	@$(MAKE) --no-print-directory PRESET=asan-ubsan test
+
+test-tsan:
+	@tools/setup.sh tsan
+	@$(MAKE) --no-print-directory PRESET=tsan build
+	@ctest --preset tsan -L threads
+
+fuzz:
+	@tools/setup.sh fuzz
+	@$(MAKE) --no-print-directory PRESET=fuzz build
+	@ctest --preset fuzz -L fuzz
+
+bench: build
+	@tools/bench.sh $(BUILD)/flash-kda
+
+format:
+	@tools/setup.sh format
+	@git ls-files '*.cpp' '*.hpp' '*.h' '*.c' '*.cu' '*.cuh' | xargs clang-format-14 -i
+
+lint: build
+	@tools/setup.sh format
+	@tools/lint.sh $(BUILD)
+
+install: build
+	@cmake --install $(BUILD)
+
+clean:
+	@rm -rf build
