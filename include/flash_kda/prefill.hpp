@@ -58,6 +58,8 @@ struct Config {
   int chunk_size = 1;           // C; 1 when recurrent
   std::int64_t v_panel = 0;     // value columns that one work item owns
   std::int64_t work_items = 0;  // independent pieces: (sequence, head, V panel)
+  // Sequences are cut every so many tokens, the parts computed side by side and merged; 0: whole.
+  std::int64_t segment_tokens = 0;
   int threads = 1;
   std::string reason;  // why this algorithm and split, one sentence
 };

@@ -63,7 +63,8 @@ struct StateRouting {
 struct CheckpointParams {
   CheckpointKind kind = CheckpointKind::kNone;
   StateTensor states;
-  std::int64_t slots = 0;                  // rows (dense) or pool slots, bound of every destination
+  std::int64_t slots = 0;                  // of `states`: rows (dense) or pool slots
+  std::int64_t rows = 0;                   // of `destinations`, of `states` when dense
   IndexTensor offsets;                     // kOffsets: [N, max_offsets]
   IndexTensor destinations;                // data null: dense
   std::int64_t every = 0;                  // kEvery
