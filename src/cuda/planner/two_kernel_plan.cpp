@@ -81,8 +81,8 @@ std::string why_unsupported(const Problem& p) {
   if (p.qkv_dtype != DType::kBF16) {
     return fmt::format("qkv_dtype: expected bf16, got {}", to_string(p.qkv_dtype));
   }
-  if (p.out_dtype != DType::kBF16) {
-    return fmt::format("out_dtype: expected bf16, got {}", to_string(p.out_dtype));
+  if (p.out_dtype == DType::kF16) {
+    return fmt::format("out_dtype: expected bf16 or f32, got {}", to_string(p.out_dtype));
   }
   if (!is_head_dim(p.head_dim_k)) {
     return fmt::format("head_dim_k: expected 64 or 128, got {}", p.head_dim_k);

@@ -97,23 +97,49 @@ __device__ __forceinline__ OperandA delta_values(const ValueRows& values, const 
   return pack_operand(u[0], u[1]);
 }
 
-// E10: O^T = S q_gamma^T + U^T score_qk^T, stored as bf16 rows of the tokens of the chunk.
-template <int kK>
-__device__ __forceinline__ void chunk_output(TokenTiles& by_queries, const OperandA& u,
-                                             std::uint32_t image, const RowTensor& out,
-                                             std::int64_t chunk_start, int count,
-                                             std::int64_t v_begin) {
-  multiply_square<kK>(by_queries, u, image + ChunkImage<kK>::kScoreQk);
+// fp32 rows, element by element: a lane holds two tokens of two value rows.
+__device__ __forceinline__ void store_output_f32(const TokenTiles& output, const RowTensor& out,
+                                                 std::int64_t chunk_start, int count,
+                                                 std::int64_t v_begin) {
+  const int lane = static_cast<int>(threadIdx.x) & 31;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int token = 8 * (i / 4) + 2 * (lane % 4) + i % 2;
+    if (token >= count) continue;
+    static_cast<float*>(
+        out.data)[chunk_start + token * out.token_stride + v_begin + value_row(i % 4 / 2)] =
+        output[i / 4].d[i % 4];
+  }
+}
+
+// bf16 rows: transposed in registers, so that a lane stores four values of one token at once.
+__device__ __forceinline__ void store_output_bf16(const TokenTiles& output, const RowTensor& out,
+                                                  std::int64_t chunk_start, int count,
+                                                  std::int64_t v_begin) {
   const int lane = static_cast<int>(threadIdx.x) & 31;
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
-    const Accumulator& o = by_queries[tile];
+    const Accumulator& o = output[tile];
     const uint2 quad = {transpose_tile(pack_bf16(o.d[0], o.d[1])),
                         transpose_tile(pack_bf16(o.d[2], o.d[3]))};
     const int token = lane / 4 + 8 * tile;
     if (token < count) {
       store_quad(out, chunk_start + token * out.token_stride + v_begin + 4 * (lane % 4), quad);
     }
+  }
+}
+
+// E10: O^T = S q_gamma^T + U^T score_qk^T, stored as rows of the tokens of the chunk.
+template <int kK>
+__device__ __forceinline__ void chunk_output(TokenTiles& by_queries, const OperandA& u,
+                                             std::uint32_t image, const RowTensor& out,
+                                             std::int64_t chunk_start, int count,
+                                             std::int64_t v_begin) {
+  multiply_square<kK>(by_queries, u, image + ChunkImage<kK>::kScoreQk);
+  if (out.dtype == DType::kF32) {
+    store_output_f32(by_queries, out, chunk_start, count, v_begin);
+  } else {
+    store_output_bf16(by_queries, out, chunk_start, count, v_begin);
   }
 }
 

@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kThreads)
             row_start(p.out, sequence.batch_row, sequence.first + start + slot, head) + v_begin;
 #pragma unroll
         for (int i = 0; i < S::kRows; ++i) {
-          static_cast<std::uint16_t*>(p.out.data)[out_at + S::row(i)] = to_bf16_bits(out[i]);
+          store_scalar(p.out, out_at + S::row(i), out[i]);
         }
       }
       if (p.checkpoints.kind == CheckpointKind::kNone) continue;

@@ -38,6 +38,14 @@ __device__ __forceinline__ float load_scalar(const RowTensor& tensor, std::int64
       static_cast<std::uint32_t>(static_cast<const std::uint16_t*>(tensor.data)[at]) << 16);
 }
 
+__device__ __forceinline__ void store_scalar(const RowTensor& tensor, std::int64_t at, float x) {
+  if (tensor.dtype == DType::kF32) {
+    static_cast<float*>(tensor.data)[at] = x;
+  } else {
+    static_cast<std::uint16_t*>(tensor.data)[at] = to_bf16_bits(x);
+  }
+}
+
 // Four neighbouring bf16 values.
 __device__ __forceinline__ uint2 load_quad(const RowTensor& tensor, std::int64_t at) {
   const auto* p = static_cast<const std::uint16_t*>(tensor.data) + at;
