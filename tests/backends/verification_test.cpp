@@ -1,6 +1,7 @@
 // The judge itself: that it sees what it has to see, and that its inputs do not change by accident.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <set>
 
