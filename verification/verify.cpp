@@ -37,6 +37,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
   }
   plan = *std::move(made);
   row.config = plan.config;
+  // The CUDA backend has one arithmetic per algorithm and says which.
+  if (row.backend == BackendKind::kCuda) row.precision = plan.config.precision;
   return true;
 }
 
