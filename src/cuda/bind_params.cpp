@@ -1,5 +1,8 @@
 #include "cuda/bind_params.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace flash_kda::cuda {
 namespace {
 
@@ -67,6 +70,12 @@ StateRouting bind_routing(const Problem& p, const Tensors& t) {
   return routing;
 }
 
+// No sequence is longer than 2^31 tokens, so a wider interval means never.
+std::int32_t bind_every(const Problem& p) {
+  constexpr std::int64_t kNever = std::numeric_limits<std::int32_t>::max();
+  return static_cast<std::int32_t>(std::min(p.checkpoints.every, kNever));
+}
+
 CheckpointParams bind_checkpoints(const Plan& plan, const Tensors& t, std::byte* workspace) {
   const Problem& p = plan.problem;
   CheckpointParams checkpoints;
@@ -79,8 +88,8 @@ CheckpointParams bind_checkpoints(const Plan& plan, const Tensors& t, std::byte*
   checkpoints.slots = t.checkpoints->shape[0];
   checkpoints.offsets = bind_index(t.checkpoint_offsets);
   checkpoints.destinations = bind_index(t.checkpoint_slots);
-  checkpoints.every = p.checkpoints.every;
-  checkpoints.max_offsets = p.checkpoints.max_offsets;
+  checkpoints.every = bind_every(p);
+  checkpoints.max_offsets = static_cast<std::int32_t>(p.checkpoints.max_offsets);
   if (needs_checkpoint_rows(p)) {
     const WorkspaceLayout layout = lay_out_workspace(p, plan.config);
     checkpoints.row_base = reinterpret_cast<const std::int64_t*>(workspace + layout.row_base);
@@ -158,7 +167,7 @@ CheckpointRowsParams bind_checkpoint_rows(const Plan& plan, const Tensors& t,
                                           std::byte* workspace) {
   const WorkspaceLayout layout = lay_out_workspace(plan.problem, plan.config);
   return {.sequences = bind_sequences(plan.problem, t),
-          .every = plan.problem.checkpoints.every,
+          .every = bind_every(plan.problem),
           .row_base = reinterpret_cast<std::int64_t*>(workspace + layout.row_base)};
 }
 

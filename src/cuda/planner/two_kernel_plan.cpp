@@ -90,6 +90,14 @@ std::string why_unsupported(const Problem& p) {
   if (!is_head_dim(p.head_dim_v)) {
     return fmt::format("head_dim_v: expected 64 or 128, got {}", p.head_dim_v);
   }
+  constexpr std::int64_t kMaxTokens = std::numeric_limits<std::int32_t>::max() - kChunk;
+  if (p.tokens > kMaxTokens) {
+    return fmt::format("tokens: expected at most {}, got {}", kMaxTokens, p.tokens);
+  }
+  if (p.checkpoints.max_offsets > kMaxTokens) {
+    return fmt::format("checkpoints.max_offsets: expected at most {}, got {}", kMaxTokens,
+                       p.checkpoints.max_offsets);
+  }
   const Places places = count_places(p, kChunk);
   const std::int64_t most = std::max(places.chunks + places.side_chunks, places.segments);
   constexpr std::int64_t kMaxBlocks = std::numeric_limits<std::int32_t>::max();

@@ -10,17 +10,16 @@ namespace flash_kda::cuda {
 
 // Calls visit(e, offset) for every checkpoint e of sequence n with begin < offset <= end.
 template <typename Visit>
-__device__ __forceinline__ void for_checkpoints(const CheckpointParams& checkpoints,
-                                                std::int64_t length, std::int64_t n,
-                                                std::int64_t begin, std::int64_t end, Visit visit) {
+__device__ __forceinline__ void for_checkpoints(const CheckpointParams& checkpoints, int length,
+                                                std::int64_t n, int begin, int end, Visit visit) {
   if (checkpoints.kind == CheckpointKind::kEvery) {
-    for (std::int64_t e = begin / checkpoints.every; e < end / checkpoints.every; ++e) {
+    for (int e = begin / checkpoints.every; e < end / checkpoints.every; ++e) {
       visit(e, (e + 1) * checkpoints.every);
     }
     return;
   }
-  for (std::int64_t e = 0; e < checkpoints.max_offsets; ++e) {
-    const std::int64_t offset = checkpoint_offset(checkpoints, length, n, e);
+  for (int e = 0; e < checkpoints.max_offsets; ++e) {
+    const int offset = checkpoint_offset(checkpoints, length, n, e);
     if (offset > begin && offset <= end) visit(e, offset);
   }
 }

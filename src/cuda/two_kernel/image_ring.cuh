@@ -25,7 +25,7 @@ class ImageRing {
  public:
   // `images` is the first of `count` images, `pitch` bytes apart.
   __device__ ImageRing(RingStorage<kImageBytes>& storage, const std::byte* images,
-                       std::int64_t pitch, std::int64_t count)
+                       std::int64_t pitch, int count)
       : storage_(storage), images_(images), pitch_(pitch), count_(count) {}
 
 #if __CUDA_ARCH__ >= 900
@@ -45,17 +45,17 @@ class ImageRing {
   }
 
   // The image of chunk i, once it has landed.
-  __device__ const std::byte* acquire(std::int64_t i) {
+  __device__ const std::byte* acquire(int i) {
     const int stage = static_cast<int>(i % kStages);
     wait_phase(&storage_.full[stage], round_parity(i));
     return storage_.stages[stage];
   }
 
   // This warp has read all of chunk i.
-  __device__ void release(std::int64_t i) {
+  __device__ void release(int i) {
     __syncwarp();  // the other lanes' reads come before lane 0's arrival
     if (threadIdx.x % 32 == 0) arrive(&storage_.empty[i % kStages]);
-    const std::int64_t done = i - 1;
+    const int done = i - 1;
     if (threadIdx.x == 0 && done >= 0 && done + kStages < count_) {
       wait_phase(&storage_.empty[done % kStages], round_parity(done));
       fill(done + kStages);
@@ -63,11 +63,11 @@ class ImageRing {
   }
 
  private:
-  __device__ static std::uint32_t round_parity(std::int64_t i) {
+  __device__ static std::uint32_t round_parity(int i) {
     return static_cast<std::uint32_t>(i / kStages) & 1;
   }
 
-  __device__ void fill(std::int64_t i) {
+  __device__ void fill(int i) {
     std::uint64_t* full = &storage_.full[i % kStages];
     arrive_expecting(full, kImageBytes);
     copy_block_async(shared_address(storage_.stages[i % kStages]), images_ + i * pitch_,
@@ -80,18 +80,18 @@ class ImageRing {
     for (int i = 0; i < kStages - 1; ++i) fill(i);
   }
 
-  __device__ const std::byte* acquire(std::int64_t i) {
+  __device__ const std::byte* acquire(int i) {
     wait_copies<kStages - 2>();
     __syncthreads();  // every thread's part has landed; every warp is done with chunk i - 1
     fill(i + kStages - 1);
     return storage_.stages[i % kStages];
   }
 
-  __device__ void release(std::int64_t) {}
+  __device__ void release(int) {}
 
  private:
   // Commits a group even when there is nothing left to copy, so that groups count chunks.
-  __device__ void fill(std::int64_t i) {
+  __device__ void fill(int i) {
     if (i < count_) {
       const std::byte* from = images_ + i * pitch_;
       const std::uint32_t to = shared_address(storage_.stages[i % kStages]);
@@ -108,7 +108,7 @@ class ImageRing {
   RingStorage<kImageBytes>& storage_;
   const std::byte* images_;
   std::int64_t pitch_;
-  std::int64_t count_;
+  int count_;
 };
 
 }  // namespace flash_kda::cuda

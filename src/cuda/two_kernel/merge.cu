@@ -26,9 +26,8 @@ __global__ void __launch_bounds__(kK) merge_kernel(const __grid_constant__ Recur
   const std::int64_t n = pair / p.v_heads;
   const std::int64_t head = pair - n * p.v_heads;
   const std::int64_t base = segment_base(p.sequences, p.segment_chunks, n);
-  const std::int64_t chunks = place_of_sequence(p.sequences, n).chunks();
-  const std::int64_t segments =
-      chunks == 0 ? 1 : (chunks + p.segment_chunks - 1) / p.segment_chunks;
+  const int chunks = place_of_sequence(p.sequences, n).chunks();
+  const int segments = chunks == 0 ? 1 : (chunks + p.segment_chunks - 1) / p.segment_chunks;
   const int column = static_cast<int>(threadIdx.x);
 
   float row[kMergeRows] = {};
@@ -36,7 +35,7 @@ __global__ void __launch_bounds__(kK) merge_kernel(const __grid_constant__ Recur
   if (initial.data != nullptr) {
     for (int v = 0; v < kMergeRows; ++v) row[v] = load_state_scalar(initial, v_begin + v, column);
   }
-  for (std::int64_t s = 0; s < segments; ++s) {
+  for (int s = 0; s < segments; ++s) {
     float* out = p.segment_entry + ((base + s) * p.v_heads + head) * p.head_dim_v * kK +
                  v_begin * kK + column;
     for (int v = 0; v < kMergeRows; ++v) out[v * kK] = row[v];

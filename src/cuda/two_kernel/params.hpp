@@ -67,8 +67,8 @@ struct CheckpointParams {
   std::int64_t rows = 0;                   // of `destinations`, of `states` when dense
   IndexTensor offsets;                     // kOffsets: [N, max_offsets]
   IndexTensor destinations;                // data null: dense
-  std::int64_t every = 0;                  // kEvery
-  std::int64_t max_offsets = 0;            // kOffsets
+  std::int32_t every = 0;                  // kEvery
+  std::int32_t max_offsets = 0;            // kOffsets
   const std::int64_t* row_base = nullptr;  // kEvery, varlen: rows before sequence n, [N]
   // Checkpoints inside a chunk need an image of the shortened chunk. Their places follow those of
   // the chunks: this is the first, and how many there can be.
@@ -114,7 +114,7 @@ struct RecurrenceParams {
 
 struct CheckpointRowsParams {
   SequenceMap sequences;
-  std::int64_t every = 0;
+  std::int32_t every = 0;
   std::int64_t* row_base = nullptr;  // [N]
 };
 

@@ -18,6 +18,11 @@ enum class Keep : int { kFinalOnly, kCheckpoints };
 
 inline constexpr int kMaxWarps = 8;
 
+// Two blocks of eight warps hide each other's latency where registers allow, 128 a thread; storing
+// checkpoints needs a few more.
+template <Keep kKeep>
+inline constexpr int kMinBlocks = kKeep == Keep::kCheckpoints ? 1 : 2;
+
 template <int kK, Keep kKeep>
 struct RecurrenceStorage {
   static constexpr bool kSide = kKeep == Keep::kCheckpoints;
@@ -32,8 +37,8 @@ struct Job {
   int head;
   std::int64_t v_begin;  // first value row of this warp
   SequencePlace sequence;
-  std::int64_t chunk_begin;
-  std::int64_t chunk_end;
+  int chunk_begin;
+  int chunk_end;
 
   __device__ bool is_last() const { return chunk_end >= sequence.chunks(); }
 };
@@ -106,39 +111,38 @@ class Checkpointer {
       : p_(p), job_(job), storage_(storage) {}
 
   // Checkpoints strictly inside chunk i, before its update.
-  __device__ void inside_chunk(std::int64_t i, const StateTiles<kK>& state) {
-    for_checkpoints(
-        p_.checkpoints, job_.sequence.length, job_.n, i * kChunk, end_of(i) - 1,
-        [&](std::int64_t e, std::int64_t offset) {
-          const StatePlace place =
-              checkpoint_place(p_.sequences, p_.checkpoints, job_.n, e, job_.head);
-          if (place.data == nullptr) return;
-          load_side_image(e);
-          const std::int64_t start =
-              row_start(p_.v, job_.sequence.batch_row, job_.sequence.first + i * kChunk, job_.head);
-          const int count = static_cast<int>(offset - i * kChunk);
-          store_side_checkpoint<kK>(state, load_values(p_.v, start, count, job_.v_begin),
-                                    storage_.side_image, place, job_.v_begin);
-        });
-  }
-
-  // Checkpoints at the end of chunk i, after its update.
-  __device__ void after_chunk(std::int64_t i, const StateTiles<kK>& state) {
-    for_checkpoints(p_.checkpoints, job_.sequence.length, job_.n, end_of(i) - 1, end_of(i),
-                    [&](std::int64_t e, std::int64_t) {
-                      store_state(
-                          checkpoint_place(p_.sequences, p_.checkpoints, job_.n, e, job_.head),
-                          job_.v_begin, state);
+  __device__ void inside_chunk(int i, const StateTiles<kK>& state) {
+    for_checkpoints(p_.checkpoints, job_.sequence.length, job_.n, i * kChunk, end_of(i) - 1,
+                    [&](int e, int offset) {
+                      const StatePlace place =
+                          checkpoint_place(p_.sequences, p_.checkpoints, job_.n, e, job_.head);
+                      if (place.data == nullptr) return;
+                      load_side_image(e);
+                      const std::int64_t v_at =
+                          row_start(p_.v, job_.sequence.batch_row, job_.sequence.first + i * kChunk,
+                                    job_.head) +
+                          job_.v_begin;
+                      store_side_checkpoint<kK>(state, load_values(p_.v, v_at, offset - i * kChunk),
+                                                storage_.side_image, place, job_.v_begin);
                     });
   }
 
+  // Checkpoints at the end of chunk i, after its update.
+  __device__ void after_chunk(int i, const StateTiles<kK>& state) {
+    for_checkpoints(
+        p_.checkpoints, job_.sequence.length, job_.n, end_of(i) - 1, end_of(i), [&](int e, int) {
+          store_state(checkpoint_place(p_.sequences, p_.checkpoints, job_.n, e, job_.head),
+                      job_.v_begin, state);
+        });
+  }
+
  private:
-  __device__ std::int64_t end_of(std::int64_t i) const {
-    const std::int64_t end = (i + 1) * kChunk;
+  __device__ int end_of(int i) const {
+    const int end = (i + 1) * kChunk;
     return end < job_.sequence.length ? end : job_.sequence.length;
   }
 
-  __device__ void load_side_image(std::int64_t e) {
+  __device__ void load_side_image(int e) {
     const std::int64_t slot = side_slot(p_.sequences, p_.checkpoints, job_.n, e);
     const auto* from = reinterpret_cast<const uint4*>(p_.images + (slot * p_.v_heads + job_.head) *
                                                                       ChunkImage<kK>::kBytes);
@@ -157,7 +161,7 @@ class Checkpointer {
 };
 
 template <int kK, Pass kPass, Keep kKeep>
-__global__ void __launch_bounds__(kMaxWarps * 32, 2)
+__global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
     recurrence_kernel(const __grid_constant__ RecurrenceParams p) {
   extern __shared__ __align__(128) std::byte shared_bytes[];
   auto& storage = *reinterpret_cast<RecurrenceStorage<kK, kKeep>*>(shared_bytes);
@@ -173,7 +177,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
   const std::int64_t image_pitch = static_cast<std::int64_t>(p.v_heads) * ChunkImage<kK>::kBytes;
   const std::byte* images = p.images + (job.sequence.chunk_base + job.chunk_begin) * image_pitch +
                             static_cast<std::int64_t>(job.head) * ChunkImage<kK>::kBytes;
-  const std::int64_t chunks = job.chunk_end - job.chunk_begin;
+  const int chunks = job.chunk_end - job.chunk_begin;
   ImageRing<ChunkImage<kK>::kBytes> ring(storage.ring, images, image_pitch, chunks);
   ring.start();
 
@@ -188,37 +192,37 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
                job.v_begin, state);
   }
 
-  const auto tokens_from = [&](std::int64_t i) {  // tokens in chunk i, none past the last
-    const std::int64_t left = job.sequence.length - i * kChunk;
-    const int count = left < kChunk ? static_cast<int>(left) : kChunk;
-    return i < job.chunk_end && has_values ? count : 0;
-  };
-  const auto row_of = [&](const RowTensor& tensor, std::int64_t i) {
-    return row_start(tensor, job.sequence.batch_row, job.sequence.first + i * kChunk, job.head);
-  };
+  // Rows of the current chunk: elements from the tensors' starts, and tokens left from there on.
+  const std::int64_t token = job.sequence.first + job.chunk_begin * kChunk;
+  std::int64_t v_at = row_start(p.v, job.sequence.batch_row, token, job.head) + job.v_begin;
+  std::int64_t out_at = row_start(p.out, job.sequence.batch_row, token, job.head) + job.v_begin;
+  int left = job.sequence.length - job.chunk_begin * kChunk;
 
   Checkpointer<kK, kKeep> checkpointer(p, job, storage);
-  ValueRows values =
-      load_values(p.v, row_of(p.v, job.chunk_begin), tokens_from(job.chunk_begin), job.v_begin);
-  for (std::int64_t i = job.chunk_begin; i < job.chunk_end; ++i) {
-    // The next chunk's values travel while this chunk is computed.
-    const ValueRows next = load_values(p.v, row_of(p.v, i + 1), tokens_from(i + 1), job.v_begin);
-    const std::byte* image = ring.acquire(i - job.chunk_begin);
+  ValueRows values = load_values(p.v, v_at, has_values ? left : 0);
+  for (int i = 0; i < chunks; ++i) {
+    const std::byte* image = ring.acquire(i);
     const std::uint32_t address = shared_address(image);
-    if constexpr (kKeep == Keep::kCheckpoints) checkpointer.inside_chunk(i, state);
-
+    if constexpr (kKeep == Keep::kCheckpoints) {
+      checkpointer.inside_chunk(job.chunk_begin + i, state);
+    }
     TokenTiles by_keys;
     TokenTiles by_queries;
     multiply_state<kK, kQueries>(state, address, by_keys, by_queries);
     const OperandA u = delta_values<kK>(values, by_keys, address);
-    update_state<kK>(state, u, image);
+    // The next chunk's values travel while this chunk is finished.
+    v_at += kChunk * p.v.token_stride;
+    values = load_values(p.v, v_at, has_values && i + 1 < chunks ? left - kChunk : 0);
     if constexpr (kPass == Pass::kOutput) {
-      chunk_output<kK>(by_queries, u, address, p.out, row_of(p.out, i), tokens_from(i),
-                       job.v_begin);
+      chunk_output<kK>(by_queries, u, address, p.out, out_at, left);
+      out_at += kChunk * p.out.token_stride;
     }
-    ring.release(i - job.chunk_begin);
-    if constexpr (kKeep == Keep::kCheckpoints) checkpointer.after_chunk(i, state);
-    values = next;
+    left -= kChunk;
+    update_state<kK>(state, u, image);
+    ring.release(i);
+    if constexpr (kKeep == Keep::kCheckpoints) {
+      checkpointer.after_chunk(job.chunk_begin + i, state);
+    }
   }
 
   if constexpr (kPass == Pass::kSummary) {

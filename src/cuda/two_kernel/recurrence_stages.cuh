@@ -25,16 +25,16 @@ struct ValueRows {
   uint2 token[2] = {{0, 0}, {0, 0}};
 };
 
-__device__ __forceinline__ ValueRows load_values(const RowTensor& v, std::int64_t chunk_start,
-                                                 int count, std::int64_t v_begin) {
+// `at` is the element of the first token's first value row of this warp; tokens from `count` on
+// read as zero.
+__device__ __forceinline__ ValueRows load_values(const RowTensor& v, std::int64_t at, int count) {
   const int lane = static_cast<int>(threadIdx.x) & 31;
   ValueRows rows;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int token = lane / 4 + 8 * half;
     if (token < count) {
-      rows.token[half] =
-          load_quad(v, chunk_start + token * v.token_stride + v_begin + 4 * (lane % 4));
+      rows.token[half] = load_quad(v, at + token * v.token_stride + 4 * (lane % 4));
     }
   }
   return rows;
@@ -99,23 +99,20 @@ __device__ __forceinline__ OperandA delta_values(const ValueRows& values, const 
 
 // fp32 rows, element by element: a lane holds two tokens of two value rows.
 __device__ __forceinline__ void store_output_f32(const TokenTiles& output, const RowTensor& out,
-                                                 std::int64_t chunk_start, int count,
-                                                 std::int64_t v_begin) {
+                                                 std::int64_t at, int count) {
   const int lane = static_cast<int>(threadIdx.x) & 31;
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     const int token = 8 * (i / 4) + 2 * (lane % 4) + i % 2;
     if (token >= count) continue;
-    static_cast<float*>(
-        out.data)[chunk_start + token * out.token_stride + v_begin + value_row(i % 4 / 2)] =
+    static_cast<float*>(out.data)[at + token * out.token_stride + value_row(i % 4 / 2)] =
         output[i / 4].d[i % 4];
   }
 }
 
 // bf16 rows: transposed in registers, so that a lane stores four values of one token at once.
 __device__ __forceinline__ void store_output_bf16(const TokenTiles& output, const RowTensor& out,
-                                                  std::int64_t chunk_start, int count,
-                                                  std::int64_t v_begin) {
+                                                  std::int64_t at, int count) {
   const int lane = static_cast<int>(threadIdx.x) & 31;
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
@@ -124,7 +121,7 @@ __device__ __forceinline__ void store_output_bf16(const TokenTiles& output, cons
                         transpose_tile(pack_bf16(o.d[2], o.d[3]))};
     const int token = lane / 4 + 8 * tile;
     if (token < count) {
-      store_quad(out, chunk_start + token * out.token_stride + v_begin + 4 * (lane % 4), quad);
+      store_quad(out, at + token * out.token_stride + 4 * (lane % 4), quad);
     }
   }
 }
@@ -133,13 +130,12 @@ __device__ __forceinline__ void store_output_bf16(const TokenTiles& output, cons
 template <int kK>
 __device__ __forceinline__ void chunk_output(TokenTiles& by_queries, const OperandA& u,
                                              std::uint32_t image, const RowTensor& out,
-                                             std::int64_t chunk_start, int count,
-                                             std::int64_t v_begin) {
+                                             std::int64_t at, int count) {
   multiply_square<kK>(by_queries, u, image + ChunkImage<kK>::kScoreQk);
   if (out.dtype == DType::kF32) {
-    store_output_f32(by_queries, out, chunk_start, count, v_begin);
+    store_output_f32(by_queries, out, at, count);
   } else {
-    store_output_bf16(by_queries, out, chunk_start, count, v_begin);
+    store_output_bf16(by_queries, out, at, count);
   }
 }
 

@@ -172,9 +172,9 @@ __global__ void __launch_bounds__(kThreads)
   float state[S::kRows][16];
   load_rows<kK>(initial_place(p.states, n, head), v_begin, state);
 
-  for (std::int64_t start = 0; start < sequence.length; start += kTokensAtOnce) {
-    const std::int64_t left = sequence.length - start;
-    const int count = left < kTokensAtOnce ? static_cast<int>(left) : kTokensAtOnce;
+  for (int start = 0; start < sequence.length; start += kTokensAtOnce) {
+    const int left = sequence.length - start;
+    const int count = left < kTokensAtOnce ? left : kTokensAtOnce;
     for (int slot = static_cast<int>(threadIdx.x) / 32; slot < count; slot += kWarps) {
       const std::int64_t token = sequence.first + start + slot;
       activate_token<kK>(p.inputs, sequence.batch_row, token, head, slot, shared);
@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(kThreads)
       }
       if (p.checkpoints.kind == CheckpointKind::kNone) continue;
       for_checkpoints(p.checkpoints, sequence.length, n, start + slot, start + slot + 1,
-                      [&](std::int64_t e, std::int64_t) {
+                      [&](int e, int) {
                         store_rows<kK>(checkpoint_place(p.sequences, p.checkpoints, n, e, head),
                                        v_begin, state);
                       });

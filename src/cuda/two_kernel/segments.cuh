@@ -19,8 +19,8 @@ __device__ __forceinline__ std::int64_t segment_base(const SequenceMap& map, int
 struct SegmentPlace {
   std::int64_t n;
   SequencePlace sequence;
-  std::int64_t chunk_begin;
-  std::int64_t chunk_end;  // below chunk_begin: no segment lies at this place
+  int chunk_begin;
+  int chunk_end;  // below chunk_begin: no segment lies at this place
 };
 
 // An empty sequence has one segment of no chunks, which carries its state through.
@@ -30,8 +30,8 @@ __device__ __forceinline__ SegmentPlace place_of_segment(const SequenceMap& map,
   segment.n = search_sequence(map.num_sequences, place,
                               [&](std::int64_t i) { return segment_base(map, segment_chunks, i); });
   segment.sequence = place_of_sequence(map, segment.n);
-  const std::int64_t index = place - segment_base(map, segment_chunks, segment.n);
-  const std::int64_t chunks = segment.sequence.chunks();
+  const auto index = static_cast<int>(place - segment_base(map, segment_chunks, segment.n));
+  const int chunks = segment.sequence.chunks();
   segment.chunk_begin = index * segment_chunks;
   segment.chunk_end =
       segment.chunk_begin + segment_chunks < chunks ? segment.chunk_begin + segment_chunks : chunks;

@@ -27,17 +27,19 @@ __device__ __forceinline__ std::int64_t first_token(const SequenceMap& map, std:
 struct SequencePlace {
   std::int64_t batch_row;
   std::int64_t first;       // token within the row
-  std::int64_t length;      // tokens
+  std::int32_t length;      // tokens; the planner admits fewer than 2^31
   std::int64_t chunk_base;  // place of its first chunk
 
-  __device__ std::int64_t chunks() const { return (length + kChunk - 1) / kChunk; }
+  __device__ int chunks() const { return (length + kChunk - 1) / kChunk; }
 };
 
 __device__ __forceinline__ SequencePlace place_of_sequence(const SequenceMap& map, std::int64_t n) {
-  if (map.cu_seqlens.data == nullptr) return {n, 0, map.tokens, n * map.chunks_per_row};
+  if (map.cu_seqlens.data == nullptr) {
+    return {n, 0, static_cast<std::int32_t>(map.tokens), n * map.chunks_per_row};
+  }
   const std::int64_t first = first_token(map, n);
   const std::int64_t end = clamp_index(first_token(map, n + 1), first, map.tokens);
-  return {0, first, end - first, first / kChunk + n};
+  return {0, first, static_cast<std::int32_t>(end - first), first / kChunk + n};
 }
 
 // Largest n in [0, N) with base(n) <= place, for a base that never falls; 32 probes at a time by
@@ -91,13 +93,12 @@ __device__ __forceinline__ std::int64_t every_base(const SequenceMap& map, std::
 }
 
 // The e-th checkpoint of sequence n: tokens from the sequence's start, or 0 when it is not wanted.
-__device__ __forceinline__ std::int64_t checkpoint_offset(const CheckpointParams& checkpoints,
-                                                          std::int64_t length, std::int64_t n,
-                                                          std::int64_t e) {
+__device__ __forceinline__ int checkpoint_offset(const CheckpointParams& checkpoints, int length,
+                                                 std::int64_t n, std::int64_t e) {
   const std::int64_t offset = checkpoints.kind == CheckpointKind::kEvery
                                   ? (e + 1) * checkpoints.every
                                   : load_index(checkpoints.offsets, n, e);
-  return offset > 0 && offset <= length ? offset : 0;
+  return offset > 0 && offset <= length ? static_cast<int>(offset) : 0;
 }
 
 // The shortened chunk that ends at a checkpoint which is not on the chunk grid.
@@ -115,8 +116,8 @@ __device__ __forceinline__ ChunkPlace place_of_side_chunk(const SequenceMap& map
     e = side_slot - every_base(map, checkpoints.every, n);
   }
   const SequencePlace sequence = place_of_sequence(map, n);
-  const std::int64_t offset = checkpoint_offset(checkpoints, sequence.length, n, e);
-  const int count = static_cast<int>(offset % kChunk);
+  const int offset = checkpoint_offset(checkpoints, sequence.length, n, e);
+  const int count = offset % kChunk;
   return {sequence.batch_row, sequence.first + offset - count, count};
 }
 
