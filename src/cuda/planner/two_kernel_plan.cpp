@@ -32,7 +32,7 @@ bool prefers_recurrent(const Problem& p) {
 
 std::size_t image_bytes(std::int64_t head_dim_k) {
   return static_cast<std::size_t>(3 * kChunk * head_dim_k * 2 + 2 * kChunk * kChunk * 2 +
-                                  head_dim_k * 4);
+                                  kChunk * 4 + head_dim_k * 4);
 }
 
 Places count_places(const Problem& p, std::int64_t segment_tokens) {

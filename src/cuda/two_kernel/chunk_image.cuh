@@ -5,9 +5,13 @@
 //   k_gamma     bf16 [C, K]  k_i * 2^(g_cum_i)                  E4
 //   q_gamma     bf16 [C, K]  scale * q_i * 2^(g_cum_i)          E4
 //   k_to_end    bf16 [C, K]  k_i * 2^(g_cum_last - g_cum_i)     E4
-//   inverse     bf16 [C, C]  (I + diag(beta) L)^-1 diag(beta)   E7
+//   inverse     bf16 [C, C]  (I + diag(beta) L)^-1              E7
 //   score_qk    bf16 [C, C]  scale * (q_i . k_j) decayed, j <= i  E6
+//   beta        fp32 [C]
 //   gamma_last  fp32 [K]     2^(g_cum_last)
+//
+// beta stays apart from the inverse, whose diagonal is then 1 and exact in bf16: the largest part
+// of every delta value is spared a rounding that all V columns would share.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +30,9 @@ struct ChunkImage {
   static constexpr int kKToEnd = kQGamma + kTileBytes;
   static constexpr int kInverse = kKToEnd + kTileBytes;
   static constexpr int kScoreQk = kInverse + kSquareBytes;
-  static constexpr int kGammaLast = kScoreQk + kSquareBytes;
-  static constexpr int kBytes = kGammaLast + kK * 4;  // 13824 for K = 128, 7424 for K = 64
+  static constexpr int kBeta = kScoreQk + kSquareBytes;
+  static constexpr int kGammaLast = kBeta + kChunk * 4;
+  static constexpr int kBytes = kGammaLast + kK * 4;  // 13888 for K = 128, 7488 for K = 64
   static_assert(kBytes % 16 == 0, "copied in units of 16 bytes");
 
   // Byte of 16-byte unit `unit` of row `row` in a [C, K] tile. Rows are a multiple of 128 bytes

@@ -47,8 +47,7 @@ __device__ __forceinline__ void load_chunk_beta(const TokenInputs& in, const Chu
                                                 std::int64_t head, PrepareStorage<kK>& shared) {
   const int i = static_cast<int>(threadIdx.x);
   if (i >= kChunk) return;
-  shared.scalars.beta[i] =
-      i < place.count ? load_beta(in, place.batch_row, place.first + i, head) : 0.0f;
+  shared.beta()[i] = i < place.count ? load_beta(in, place.batch_row, place.first + i, head) : 0.0f;
 }
 
 template <int kK>

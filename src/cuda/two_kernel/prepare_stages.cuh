@@ -17,12 +17,6 @@ namespace flash_kda::cuda {
 
 inline constexpr int kReferenceToken = kChunk / 2 - 1;
 
-// Per-token factors, shared by all threads of the block.
-struct TokenScalars {
-  float norm[2 * kChunk];  // of q (with the output scale), then of k
-  float beta[kChunk];
-};
-
 template <int kK>
 struct PrepareStorage {
   static constexpr int kWarps = kK / 64;
@@ -32,7 +26,9 @@ struct PrepareStorage {
   alignas(16) std::byte k_inverse[ChunkImage<kK>::kTileBytes];  // k_i * 2^(r - g_cum_i)
   alignas(16) float score_kk[kChunk][kChunk];                   // beta_i * L_ij, j < i
   float partial_sums[kWarps][2 * kChunk];
-  TokenScalars scalars;
+  float norm[2 * kChunk];  // factors of q (with the output scale), then of k
+
+  __device__ float* beta() { return reinterpret_cast<float*>(image + ChunkImage<kK>::kBeta); }
 };
 
 // One step of sum_rows_over_warp: exchanges halves between lanes kHalf apart.
@@ -86,7 +82,7 @@ __device__ __forceinline__ void normalize_qk(QkNorm norm, float scale, PrepareSt
     }
     factor = rsqrt_approx(sum + 1e-6f);
   }
-  shared.scalars.norm[row] = row < kChunk ? scale * factor : factor;
+  shared.norm[row] = row < kChunk ? scale * factor : factor;
 }
 
 // E3: inclusive sum along the chunk, in place.
@@ -116,8 +112,8 @@ __device__ __forceinline__ void apply_decay(const std::uint32_t (&q)[kChunk],
                        exp2_approx(g_cum[i].y - reference.y)};
     const float2 down = {exp2_approx(reference.x - g_cum[i].x),
                          exp2_approx(reference.y - g_cum[i].y)};
-    const float norm_q = shared.scalars.norm[i];
-    const float norm_k = shared.scalars.norm[kChunk + i];
+    const float norm_q = shared.norm[i];
+    const float norm_k = shared.norm[kChunk + i];
     const float2 qn = {low_bf16(q[i]) * norm_q, high_bf16(q[i]) * norm_q};
     const float2 kn = {low_bf16(k[i]) * norm_k, high_bf16(k[i]) * norm_k};
     const float2 q_up = {qn.x * up.x, qn.y * up.y};
@@ -173,7 +169,7 @@ __device__ __forceinline__ void score_kk(PrepareStorage<kK>& shared) {
     for (int half = 0; half < 2; ++half) {
       const int i = lane / 4 + 8 * half;
       const int j = 8 * tile + 2 * (lane % 4);
-      const float beta = shared.scalars.beta[i];
+      const float beta = shared.beta()[i];
       const float2 pair = {j < i ? beta * score[tile].d[2 * half] : 0.0f,
                            j + 1 < i ? beta * score[tile].d[2 * half + 1] : 0.0f};
       *reinterpret_cast<float2*>(&shared.score_kk[i][j]) = pair;
@@ -202,7 +198,7 @@ __device__ __forceinline__ void score_qk(PrepareStorage<kK>& shared) {
   }
 }
 
-// E7: (I + diag(beta) L)^-1 diag(beta) by forward substitution in fp32, lane j < C one column.
+// E7: (I + diag(beta) L)^-1 by forward substitution in fp32, lane j < C one column.
 template <int kK>
 __device__ __forceinline__ void invert_unit_lower(PrepareStorage<kK>& shared) {
   using Image = ChunkImage<kK>;
@@ -215,11 +211,10 @@ __device__ __forceinline__ void invert_unit_lower(PrepareStorage<kK>& shared) {
 #pragma unroll
     for (int j = 0; j < i; ++j) x[i] -= shared.score_kk[i][j] * x[j];
   }
-  const float beta = shared.scalars.beta[column];
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) {
     const int at = Image::kInverse + Image::square_offset(i, column / 8) + (column % 8) * 2;
-    *reinterpret_cast<std::uint16_t*>(shared.image + at) = to_bf16_bits(x[i] * beta);
+    *reinterpret_cast<std::uint16_t*>(shared.image + at) = to_bf16_bits(x[i]);
   }
 }
 

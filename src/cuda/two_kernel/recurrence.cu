@@ -92,7 +92,7 @@ __device__ __forceinline__ void store_side_checkpoint(const StateTiles<kK>& stat
   TokenTiles unused;
   const std::uint32_t address = shared_address(image);
   multiply_state<kK, Queries::kSkip>(state, address, by_keys, unused);
-  const OperandA u = delta_values<kK>(values, by_keys, address);
+  const OperandA u = delta_values<kK>(values, by_keys, image);
 #pragma unroll
   for (int step = 0; step < kK / 16; ++step) {
     Accumulator left = state[2 * step];
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
     TokenTiles by_keys;
     TokenTiles by_queries;
     multiply_state<kK, kQueries>(state, address, by_keys, by_queries);
-    const OperandA u = delta_values<kK>(values, by_keys, address);
+    const OperandA u = delta_values<kK>(values, by_keys, image);
     // The next chunk's values travel while this chunk is finished.
     v_at += kChunk * p.v.token_stride;
     values = load_values(p.v, v_at, has_values && i + 1 < chunks ? left - kChunk : 0);

@@ -78,22 +78,26 @@ __device__ __forceinline__ void multiply_state(const StateTiles<kK>& state, std:
   }
 }
 
-// E8, E9: U^T = (V^T - S k_gamma^T) inverse^T, rounded to bf16 for the products that use it.
+// E8, E9: U^T = (V^T - S k_gamma^T) diag(beta) inverse^T, rounded to bf16 for the products that use
+// it.
 template <int kK>
 __device__ __forceinline__ OperandA delta_values(const ValueRows& values, const TokenTiles& by_keys,
-                                                 std::uint32_t image) {
+                                                 const std::byte* image) {
+  using Image = ChunkImage<kK>;
+  const auto* beta = reinterpret_cast<const float2*>(image + Image::kBeta);
   TokenTiles w;
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
     const std::uint32_t lower = transpose_tile(values.token[tile].x);
     const std::uint32_t upper = transpose_tile(values.token[tile].y);
-    w[tile].d[0] = low_bf16(lower) - by_keys[tile].d[0];
-    w[tile].d[1] = high_bf16(lower) - by_keys[tile].d[1];
-    w[tile].d[2] = low_bf16(upper) - by_keys[tile].d[2];
-    w[tile].d[3] = high_bf16(upper) - by_keys[tile].d[3];
+    const float2 b = beta[4 * tile + (threadIdx.x & 3)];
+    w[tile].d[0] = b.x * (low_bf16(lower) - by_keys[tile].d[0]);
+    w[tile].d[1] = b.y * (high_bf16(lower) - by_keys[tile].d[1]);
+    w[tile].d[2] = b.x * (low_bf16(upper) - by_keys[tile].d[2]);
+    w[tile].d[3] = b.y * (high_bf16(upper) - by_keys[tile].d[3]);
   }
   TokenTiles u;
-  multiply_square<kK>(u, pack_operand(w[0], w[1]), image + ChunkImage<kK>::kInverse);
+  multiply_square<kK>(u, pack_operand(w[0], w[1]), shared_address(image + Image::kInverse));
   return pack_operand(u[0], u[1]);
 }
 
