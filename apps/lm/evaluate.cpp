@@ -20,7 +20,10 @@ double bits(const Matrix& logits, Eigen::Index row, std::uint8_t byte) {
 Result<Evaluation> evaluate(const std::shared_ptr<const Weights>& weights,
                             const SessionOptions& options, std::string_view document,
                             const std::function<void(std::int64_t)>& on_read) {
-  if (document.empty()) return Status::invalid_argument("document: expected bytes, got none");
+  if (document.empty() || document.size() > kMaxEvaluatedBytes) {
+    return Status::invalid_argument("document: expected 1.." + std::to_string(kMaxEvaluatedBytes) +
+                                    " bytes, got " + std::to_string(document.size()));
+  }
   const std::vector<std::uint8_t> tokens = document_tokens(document);
   // The last byte predicts nothing that is known.
   const std::span<const std::uint8_t> inputs(tokens.data(), tokens.size() - 1);

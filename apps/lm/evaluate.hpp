@@ -9,6 +9,9 @@
 
 namespace flash_kda::lm {
 
+// An evaluation keeps its logits, 1 KiB a byte, so that two can be compared.
+inline constexpr std::size_t kMaxEvaluatedBytes = 1 << 20;
+
 struct Evaluation {
   double bits_per_byte = 0;
   Matrix logits;  // [bytes, 256]; row i predicts byte i

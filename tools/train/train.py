@@ -117,6 +117,16 @@ def new_record(arguments, model, corpus):
     }
 
 
+def note_schedule_change(record, steps):
+    """A resumed run may be given another number of steps: its cosine then ends there instead. The
+    record says where, so that the run can be repeated: train to that step, then resume."""
+    if steps == record["steps"]:
+        return
+    change = {"step": record["step"], "steps_before": record["steps"], "steps_after": steps}
+    record.setdefault("schedule_changes", []).append(change)
+    record["steps"] = steps
+
+
 def train_step(model, optimizer, batch, autocast):
     inputs, targets = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
@@ -127,6 +137,16 @@ def train_step(model, optimizer, batch, autocast):
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
     optimizer.step()
     return loss.item() / math.log(2), norm.item()
+
+
+def resume(saved, steps):
+    """The record of a training that goes on, perhaps with another number of steps."""
+    record = saved["record"]
+    if record["steps"] != steps:
+        change = {"at_step": record["step"], "from_steps": record["steps"], "to_steps": steps}
+        record.setdefault("schedule_changes", []).append(change)
+        record["steps"] = steps
+    return record
 
 
 def train(arguments):
@@ -144,6 +164,7 @@ def train(arguments):
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"])
         record = saved["record"]
+        note_schedule_change(record, arguments.steps)
 
     clock = saved_at = time.monotonic()
     smooth = None
