@@ -11,6 +11,7 @@
 #include "apps/flash-kda/bench_report.hpp"
 #include "apps/flash-kda/commands.hpp"
 #include "apps/flash-kda/options.hpp"
+#include "apps/flash-kda/shapes.hpp"
 
 namespace flash_kda::cli {
 namespace {
@@ -96,8 +97,8 @@ Result<std::vector<NamedShape>> chosen_shapes(const BenchOptions& options) {
   for (NamedShape& shape : shapes) {
     shape.problem.gate.kind = options.gate.value_or(shape.problem.gate.kind);
     if (options.shape.any()) {
-      shape.name = "custom";
       options.shape.apply_to(shape.problem);
+      shape.name = shape_name(shape.problem);
     }
     if (Status status = check_problem(shape.problem); !status.ok()) return status;
     if (options.shape.any() && shape.problem.is_varlen()) {
@@ -111,7 +112,7 @@ std::vector<int> thread_counts(const BenchOptions& options) {
   std::vector<int> counts = options.threads;
   if (counts.empty()) counts = {1, apps::describe_machine().logical_cpus};
   std::ranges::sort(counts);
-  counts.erase(std::ranges::unique(counts).begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
   return counts;
 }
 

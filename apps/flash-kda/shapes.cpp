@@ -1,5 +1,7 @@
 #include "apps/flash-kda/shapes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -140,6 +142,16 @@ std::vector<NamedShape> find_shapes(const std::string& name) {
            (name == "grid" && shape.group == ShapeGroup::kGrid);
   });
   return found;
+}
+
+std::string shape_name(const Problem& p) {
+  std::string name = fmt::format("t{}-h{}", p.tokens, p.qk_heads);
+  if (p.v_heads != p.qk_heads) name += fmt::format("-hv{}", p.v_heads);
+  if (p.head_dim_k != 128 || p.head_dim_v != 128) name += fmt::format("-d{}", p.head_dim_k);
+  if (p.head_dim_v != p.head_dim_k) name += fmt::format("x{}", p.head_dim_v);
+  if (p.is_varlen()) name += fmt::format("-n{}", p.sequences());
+  if (p.batch != 1) name += fmt::format("-b{}", p.batch);
+  return name;
 }
 
 }  // namespace flash_kda::cli

@@ -30,4 +30,7 @@ std::vector<NamedShape> find_shapes(const std::string& name);
 // Fixed length or packed; the state is read and written in place, fp32.
 Problem bench_problem(std::int64_t tokens, std::int64_t heads, std::int64_t head_dim);
 
+// "t8192-h4-hv8-d64": a name for a shape that has none.
+std::string shape_name(const Problem& problem);
+
 }  // namespace flash_kda::cli

@@ -132,7 +132,8 @@ HWY_INLINE void with_gate(GateKind kind, const Body& body) {
 //   in        g [4, K] in any type, dt_bias [K_pad]
 //   out       alpha [4, K_pad] = 2^g_log2, in [0, 1]; g_sum_log2 [K_pad] += sum of g_log2
 //   padding   rows past `valid` get alpha = 1 and add 0 (0 does not map to 0 in the gates)
-//   error     g_log2 5e-7 relative; alpha 1e-7 + 7e-7 |g_log2| relative
+//   error     g_log2: 5e-7 + 1.2e-7 |log2 |g_log2|| relative, because a gate near 2^-y comes from
+//             an exponent y that two roundings moved; alpha: 2e-7 + that times |g_log2|
 HWY_INLINE void activate_gate(const Rows& g, const HeadParams& params, std::int64_t first,
                               int valid, float* alpha, float* g_sum_log2) {
   const int k_pad = params.num_k_padded;

@@ -378,7 +378,7 @@ class Bench(CliTest):
 
     def test_file_and_comparison(self):
         report = self.path("bench.json")
-        self.assertIn("custom", self.good(*self.SMALL, "--json", report))
+        self.assertIn("t20-h1-d64", self.good(*self.SMALL, "--json", report))
         text = self.good(*self.SMALL, "--compare", report)
         self.assertIn("1 matching rows", text)
         comparison = self.good_json(*self.SMALL, "--compare", report)["comparison"]
