@@ -1,4 +1,4 @@
-// Half of a warp executes an instruction that is meant for the whole warp.
+// The two halves of a warp execute different instructions that are both meant for the whole warp.
 #include "ptx.cuh"
 
 namespace gallery::divergence {
@@ -6,8 +6,11 @@ namespace {
 
 template <Variant variant>
 __global__ void half_a_barrier(int* out) {
-  if (variant == Variant::kMended || threadIdx.x < 16)
+  const bool first_half = variant == Variant::kMended || threadIdx.x < 16;
+  if (first_half)
     asm volatile("barrier.sync.aligned 1, 32;" ::: "memory");
+  else
+    asm volatile("barrier.sync.aligned 2, 32;" ::: "memory");
   out[threadIdx.x] = 1;
 }
 

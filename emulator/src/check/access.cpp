@@ -98,36 +98,52 @@ void CtaChecker::check_reads(ShadowTable& table, u32 cell, u32 bytes, const Acce
   }
 }
 
-// Keeps every read that a later write may still have to be ordered after.
-void CtaChecker::record_read(ShadowTable& table, u32 cell, ReadStamp stamp,
-                             const AccessContext& context, u32 lane) {
+// Keeps every read that a later write may still have to be ordered after; in global memory the last
+// few of them, for inputs are read by every CTA.
+void CtaChecker::record_read(ShadowTable& table, u32 cell, const ReadStamp& stamp,
+                             const AccessContext& context, u32 lane, const CellPlace& at) {
   Cell& c = table[cell];
-  const auto merges = [&](ReadStamp& r) {
-    if (r.actor != stamp.actor || r.clock != stamp.clock || r.strength != stamp.strength)
-      return false;
-    if (r.bytes == stamp.bytes) {
-      r.lanes |= stamp.lanes;
-    } else if (r.lanes == stamp.lanes) {
-      r.bytes |= stamp.bytes;
-    } else {
-      return false;
+  const bool in_order = stamp.strength == static_cast<u32>(Strength::kAsync);
+  // True if `r` needs no entry beside the new read.
+  const auto absorbed = [&](ReadStamp& r) {
+    if (r.lanes == 0) {
+      r = stamp;
+      return true;
     }
-    r.site = stamp.site;
+    if (r.actor != stamp.actor || r.strength != stamp.strength) return false;
+    if (r.clock == stamp.clock) {
+      if (r.bytes == stamp.bytes)
+        r.lanes |= stamp.lanes;
+      else if (r.lanes == stamp.lanes)
+        r.bytes |= stamp.bytes;
+      else
+        return false;
+      r.site = stamp.site;
+      return true;
+    }
+    if (r.bytes & ~stamp.bytes) return false;
+    // Groups of one asynchronous actor complete in order: to know the later is to know the earlier.
+    if (!in_order && !context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane)) return false;
+    r = stamp;
     return true;
   };
+  if (absorbed(c.read)) return;
   const auto superseded = [&](const ReadStamp& r) {
-    return r.lanes == 0 || (!(r.bytes & ~stamp.bytes) &&
-                            context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane));
+    return !(r.bytes & ~stamp.bytes) && context.view.ordered_lanes(r.actor, r.clock, r.lanes, lane);
   };
-  if (c.read.lanes && merges(c.read)) return;
-  if (superseded(c.read)) {
+  if (!c.crowd && superseded(c.read)) {
     c.read = stamp;
     return;
   }
   Crowd& crowd = table.crowd(c);
   for (ReadStamp& r : crowd.reads)
-    if (merges(r)) return;
-  std::erase_if(crowd.reads, superseded);
+    if (absorbed(r)) return;
+  if (at.space == CellPlace::Space::kGlobal && crowd.reads.size() >= 2) {
+    crowd.reads[stamp.clock % 2] = c.read;
+    c.read = stamp;
+    return;
+  }
+  if (crowd.reads.size() % 8 == 7) std::erase_if(crowd.reads, superseded);
   crowd.reads.push_back(c.read);
   c.read = stamp;
 }
@@ -192,7 +208,7 @@ inline void CtaChecker::read_cell(ShadowTable& table, u32 cell, u32 bytes,
   stamp.site = context.site;
   stamp.bytes = bytes & 0xf;
   stamp.strength = static_cast<u32>(context.strength);
-  record_read(table, cell, stamp, context, lane);
+  record_read(table, cell, stamp, context, lane, at);
 }
 
 inline void CtaChecker::write_cell(ShadowTable& table, u32 cell, u32 bytes,

@@ -3,100 +3,150 @@
 
 namespace emulator::check {
 
-void CtaChecker::async_read(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
-                            u32 lane, const AsyncActor& actor, const View& fenced,
+void CtaChecker::AsyncContext::act_as(const AsyncActor& actor) {
+  read.actor = write.actor = actor.actor;
+  read.clock = write.clock = actor.clock;
+  read.lanes = 1u << actor.lane;
+  write.lane = actor.lane & 31;
+  read.strength = static_cast<u32>(actor.strength);
+  write.strength = static_cast<u32>(actor.strength) & 7;
+}
+
+CtaChecker::AsyncContext CtaChecker::async_context(const WarpEvent& event, u32 lane,
+                                                   Strength strength) {
+  WarpState& warp = state_.warps[event.warp];
+  const LaneGroup& group = group_of(warp, lane);
+  AsyncContext out;
+  out.access = context(event, group, strength);
+  out.lane = lane;
+  // The generic proxy (cp.async) needs no proxy fence.
+  out.fenced =
+      strength == Strength::kWeak ? out.access.view : view_of(warp, group.knowledge.fenced);
+  out.read.site = out.write.site = event.site;
+  return out;
+}
+
+void CtaChecker::async_read(ShadowTable& table, u32 cell, u32 bytes, const AsyncContext& x,
                             const CellPlace& at) {
-  check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kRead, at);
-  check_fenced(table, cell, bytes, context, lane, fenced, at);
-  ReadStamp stamp;
-  stamp.actor = actor.actor;
-  stamp.clock = actor.clock;
-  stamp.lanes = 1u << actor.lane;
-  stamp.site = context.site;
+  Cell& c = table[cell];
+  const WriteStamp& w = c.write;
+  if (c.crowd || (w.actor && !x.access.view.ordered(w.actor, w.clock, w.lane, x.lane)))
+    check_writes(table, cell, bytes, x.access, x.lane, PastAccess::Kind::kRead, at);
+  if (w.actor && w.strength != static_cast<u32>(Strength::kAsync))
+    check_fenced(table, cell, bytes, x.access, x.lane, x.fenced, at);
+  ReadStamp stamp = x.read;
   stamp.bytes = bytes & 0xf;
-  stamp.strength = static_cast<u32>(actor.strength);
-  record_read(table, cell, stamp, context, lane);
+  if (bytes == 0xf &&
+      (c.read.lanes == 0 || (c.read.actor == stamp.actor && c.read.strength == stamp.strength &&
+                             stamp.strength == static_cast<u32>(Strength::kAsync)))) {
+    c.read = stamp;
+    return;
+  }
+  record_read(table, cell, stamp, x.access, x.lane, at);
 }
 
-void CtaChecker::async_write(ShadowTable& table, u32 cell, u32 bytes, const AccessContext& context,
-                             u32 lane, const AsyncActor& actor, const View& fenced,
+void CtaChecker::async_write(ShadowTable& table, u32 cell, u32 bytes, const AsyncContext& x,
                              const CellPlace& at) {
-  check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kWrite, at);
-  check_fenced(table, cell, bytes, context, lane, fenced, at);
-  check_reads(table, cell, bytes, context, lane, at);
-  WriteStamp stamp;
-  stamp.actor = actor.actor;
-  stamp.clock = actor.clock;
-  stamp.site = context.site;
-  stamp.lane = actor.lane & 31;
-  stamp.strength = static_cast<u32>(actor.strength) & 7;
-  record_write(table, cell, bytes, stamp, context, lane);
+  Cell& c = table[cell];
+  const View& view = x.access.view;
+  const WriteStamp& w = c.write;
+  const bool write_ordered = !w.actor || view.ordered(w.actor, w.clock, w.lane, x.lane);
+  if (c.crowd || !write_ordered)
+    check_writes(table, cell, bytes, x.access, x.lane, PastAccess::Kind::kWrite, at);
+  if (w.actor && w.strength != static_cast<u32>(Strength::kAsync))
+    check_fenced(table, cell, bytes, x.access, x.lane, x.fenced, at);
+  if (c.crowd ||
+      (c.read.lanes && !view.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, x.lane)))
+    check_reads(table, cell, bytes, x.access, x.lane, at);
+  if (bytes == 0xf && !c.crowd && write_ordered) {
+    c.write = x.write;
+    c.write_bytes = 0xf;
+    c.read.lanes = 0;
+    c.read.bytes = 0;
+    return;
+  }
+  record_write(table, cell, bytes, x.write, x.access, x.lane);
 }
 
-void CtaChecker::async_write_shared(CtaState& owner, u32 owner_cta, const CopySegment& segment,
-                                    const AccessContext& context, u32 lane, const AsyncActor& actor,
-                                    const View* fenced) {
-  ShadowTable& table = owner.shadow;
-  if (u64{segment.shared_offset} + segment.bytes > u64{table.size()} * 4) return;
-  const CellPlace at{CellPlace::Space::kShared, 0, owner_cta};
+// Rows that a swizzle has cut into pieces are one run again in global memory.
+// Returns whether all bytes were defined.
+bool CtaChecker::async_read_global(std::span<const CopySegment> segments, const AsyncContext& x) {
+  bool defined = true;
+  for (size_t i = 0; i < segments.size();) {
+    const u64 begin = segments[i].global;
+    u64 end = begin + segments[i].bytes;
+    size_t next = i + 1;
+    while (begin && next < segments.size() && segments[next].global == end)
+      end += segments[next++].bytes;
+    i = next;
+    if (!begin) continue;
+    with_pages(begin, end - begin, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
+      const CellPlace at{CellPlace::Space::kGlobal, address - offset, 0};
+      ShadowTable& table = page.table();
+      for_cells(offset, n, [&](u32 cell, u32 bytes) { async_read(table, cell, bytes, x, at); });
+      defined = defined && page.defined(offset, n);
+    });
+  }
+  return defined;
+}
+
+void CtaChecker::async_write_global(const CopySegment& segment, const AsyncContext& x) {
+  const bool reduces = x.write.strength != static_cast<u32>(Strength::kAsync);
+  bool defined = true;
   for_cells(segment.shared_offset, segment.bytes, [&](u32 cell, u32 bytes) {
-    async_write(table, cell, bytes, context, lane, actor, fenced ? *fenced : context.view, at);
-    table[cell].defined |= bytes;
+    defined &= cell < state_.shadow.size() && (state_.shadow[cell].defined & bytes) == bytes;
+  });
+  with_pages(segment.global, segment.bytes, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
+    const CellPlace at{CellPlace::Space::kGlobal, address - offset, 0};
+    ShadowTable& table = page.table();
+    for_cells(offset, n, [&](u32 cell, u32 bytes) { async_write(table, cell, bytes, x, at); });
+    if (reduces || (defined && page.defined(offset, n))) return;
+    const u32 from = segment.shared_offset + static_cast<u32>(address - segment.global);
+    for (u32 i = 0; i < n; ++i) {
+      const u32 s = from + i;
+      page.define(offset + i, 1, state_.shadow[s / 4].defined >> s % 4 & 1);
+    }
   });
 }
 
-// Reads the global side of a segment. Copies carry "undefined" along instead of reporting it: bytes
-// of the segment that are not defined are told to the caller, up to the first 64.
-void CtaChecker::async_read_global(const CopySegment& segment, const AccessContext& context,
-                                   u32 lane, const AsyncActor& actor, const View* fenced,
-                                   u64& defined) {
-  defined = ~u64{0};
-  if (segment.global == 0) return;
-  launch_.checker.global.for_pages(
-      segment.global, segment.bytes, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
-        const CellPlace at{CellPlace::Space::kGlobal, address - offset, 0};
-        ShadowTable& table = page.table();
-        for_cells(offset, n, [&](u32 cell, u32 bytes) {
-          async_read(table, cell, bytes, context, lane, actor, fenced ? *fenced : context.view, at);
+// Copies carry "undefined" along instead of reporting it: takes the mark "defined" from the
+// destination bytes whose source is not.
+void CtaChecker::undefine_shared(ShadowTable& table, std::span<const CopySegment> segments) {
+  for (const CopySegment& segment : segments) {
+    if (!segment.global) continue;
+    with_pages(
+        segment.global, segment.bytes, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
+          if (page.defined(offset, n)) return;
+          for (u32 i = 0; i < n; ++i) {
+            if (page.defined(offset + i, 1)) continue;
+            const u32 s = segment.shared_offset + static_cast<u32>(address - segment.global) + i;
+            table[s / 4].defined &= ~(1u << s % 4);
+          }
         });
-        if (page.defined(offset, n)) return;
-        for (u32 i = 0; i < n; ++i) {
-          const u64 at_byte = address + i - segment.global;
-          if (at_byte < 64 && !page.defined(offset + i, 1)) defined &= ~(u64{1} << at_byte);
-        }
-      });
+  }
 }
-
-namespace {
-
-void undefine(ShadowTable& table, u32 offset, u32 bytes, u64 defined) {
-  if (defined == ~u64{0}) return;
-  for (u32 i = 0; i < std::min(bytes, 64u); ++i)
-    if (!(defined >> i & 1)) table[(offset + i) / 4].defined &= ~(1u << (offset + i) % 4);
-}
-
-}  // namespace
 
 void CtaChecker::cp_async(const WarpEvent& event, uint32_t bytes, const uint32_t* offsets,
                           const uint64_t* addresses, const uint32_t* source_bytes) {
   WarpState& warp = state_.warps[event.warp];
   warp.uses_cp_async = true;
   const u32 actor_id = cluster_->first_actor + actor_base() + layout_.cp_async(event.warp);
-  with_groups(warp, event.mask, [&](LaneGroup& group, u32 lanes) {
-    const AccessContext x = context(event, group, Strength::kWeak);
-    for_lanes(lanes, [&](u32 lane) {
-      const u32 serial = warp.cp_async.committed[lane] + 1;
-      warp.cp_async.issued[lane] = serial;
-      warp.cp_async.site[lane] = event.site;
-      const AsyncActor actor{actor_id, serial, lane, Strength::kWeak};
-      const u32 read = source_bytes ? std::min(source_bytes[lane], bytes) : bytes;
-      u64 defined = ~u64{0};
-      if (read)
-        async_read_global({offsets[lane], read, addresses[lane]}, x, lane, actor, nullptr, defined);
-      async_write_shared(state_, cta_, {offsets[lane], bytes, addresses[lane]}, x, lane, actor,
-                         nullptr);
-      undefine(state_.shadow, offsets[lane], read, defined);
+  const CellPlace at{CellPlace::Space::kShared, 0, cta_};
+  for_lanes(event.mask, [&](u32 lane) {
+    const u32 serial = warp.cp_async.committed[lane] + 1;
+    warp.cp_async.issued[lane] = serial;
+    warp.cp_async.site[lane] = event.site;
+    AsyncContext x = async_context(event, lane, Strength::kWeak);
+    x.act_as({actor_id, serial, lane, Strength::kWeak});
+    if (u64{offsets[lane]} + bytes > u64{state_.shadow.size()} * 4) return;
+    const u32 read = source_bytes ? std::min(source_bytes[lane], bytes) : bytes;
+    const CopySegment source{offsets[lane], read, addresses[lane]};
+    const bool defined = read == 0 || async_read_global({&source, 1}, x);
+    for_cells(offsets[lane], bytes, [&](u32 cell, u32 cell_bytes) {
+      async_write(state_.shadow, cell, cell_bytes, x, at);
+      state_.shadow[cell].defined |= cell_bytes;
     });
+    if (!defined) undefine_shared(state_.shadow, {&source, 1});
   });
 }
 
@@ -146,34 +196,33 @@ AsyncId CtaChecker::bulk_begin(const WarpEvent& event, const BulkCopy& copy) {
 }
 
 void CtaChecker::begin_load(const WarpEvent& event, const BulkCopy& copy, AsyncId id) {
-  WarpState& warp = state_.warps[event.warp];
-  const LaneGroup& group = group_of(warp, copy.lane);
-  const AccessContext x = context(event, group, Strength::kAsync);
-  const View fenced = view_of(warp, group.knowledge.fenced);
+  AsyncContext x = async_context(event, copy.lane, Strength::kAsync);
   const u32 rank = rank_of(copy.mbarrier_cta);
   MbarrierState& m = mbarrier(*cluster_->ctas[rank], copy.mbarrier_offset);
-  use_mbarrier(m, copy.mbarrier_offset, x, copy.lane, MbarrierUse::kAsync);
+  use_mbarrier(m, copy.mbarrier_offset, x.access, copy.lane, MbarrierUse::kAsync);
   const u32 serial = ++m.copies_issued;
   m.copy_site = event.site;
-  const u32 actor_id = cluster_->first_actor + rank * layout_.per_cta + layout_.mbarrier(m.index);
-  const AsyncActor actor{actor_id, serial, 0, Strength::kAsync};
-  if (copy.tensormap) check_tensormap(event, copy, x);
+  x.act_as({cluster_->first_actor + rank * layout_.per_cta + layout_.mbarrier(m.index), serial, 0,
+            Strength::kAsync});
+  if (copy.tensormap) check_tensormap(copy, x);
 
-  CtaState& to = *cluster_->ctas[rank_of(copy.shared_cta)];
+  const bool defined = copy.kind != BulkKind::kLoad || async_read_global(copy.segments, x);
+  ShadowTable& table = cluster_->ctas[rank_of(copy.shared_cta)]->shadow;
+  const CellPlace at{CellPlace::Space::kShared, 0, copy.shared_cta};
   u64 bytes = 0;
   for (const CopySegment& segment : copy.segments) {
-    u64 defined = ~u64{0};
-    if (copy.kind == BulkKind::kLoad)
-      async_read_global(segment, x, copy.lane, actor, &fenced, defined);
-    async_write_shared(to, copy.shared_cta, segment, x, copy.lane, actor, &fenced);
-    undefine(to.shadow, segment.shared_offset, segment.bytes, defined);
     bytes += segment.bytes;
+    if (u64{segment.shared_offset} + segment.bytes > u64{table.size()} * 4) continue;
+    for_cells(segment.shared_offset, segment.bytes, [&](u32 cell, u32 cell_bytes) {
+      async_write(table, cell, cell_bytes, x, at);
+      table[cell].defined |= cell_bytes;
+    });
   }
+  if (!defined) undefine_shared(table, copy.segments);
   for (const SharedSegment& source : copy.source) {
-    const CellPlace at{CellPlace::Space::kShared, 0, cta_};
+    const CellPlace here{CellPlace::Space::kShared, 0, cta_};
     for_cells(source.offset, source.bytes, [&](u32 cell, u32 cell_bytes) {
-      if (cell < state_.shadow.size())
-        async_read(state_.shadow, cell, cell_bytes, x, copy.lane, actor, fenced, at);
+      if (cell < state_.shadow.size()) async_read(state_.shadow, cell, cell_bytes, x, here);
     });
   }
   m.in_flight_bytes += bytes;
@@ -183,73 +232,52 @@ void CtaChecker::begin_load(const WarpEvent& event, const BulkCopy& copy, AsyncI
 void CtaChecker::begin_store(const WarpEvent& event, const BulkCopy& copy) {
   WarpState& warp = state_.warps[event.warp];
   warp.uses_bulk = true;
-  const LaneGroup& group = group_of(warp, copy.lane);
-  const bool reduces = copy.kind == BulkKind::kReduce;
-  AccessContext x = context(event, group, Strength::kAsync);
-  const View fenced = view_of(warp, group.knowledge.fenced);
   const u32 serial = warp.bulk.committed[copy.lane] + 1;
   warp.bulk.issued[copy.lane] = serial;
   warp.bulk.site[copy.lane] = event.site;
   const u32 base = cluster_->first_actor + actor_base();
-  const AsyncActor reader{base + layout_.bulk_read(event.warp), serial, copy.lane,
-                          Strength::kAsync};
-  const AsyncActor writer{base + layout_.bulk_write(event.warp), serial, copy.lane,
-                          reduces ? Strength::kGpu : Strength::kAsync};
-  if (copy.tensormap) check_tensormap(event, copy, x);
+  const Strength strength = copy.kind == BulkKind::kReduce ? Strength::kGpu : Strength::kAsync;
+  AsyncContext reader = async_context(event, copy.lane, Strength::kAsync);
+  AsyncContext writer = async_context(event, copy.lane, Strength::kAsync);
+  writer.access.strength = strength;
+  reader.act_as({base + layout_.bulk_read(event.warp), serial, copy.lane, Strength::kAsync});
+  writer.act_as({base + layout_.bulk_write(event.warp), serial, copy.lane, strength});
+  if (copy.tensormap) check_tensormap(copy, reader);
   const CellPlace at{CellPlace::Space::kShared, 0, cta_};
   for (const CopySegment& segment : copy.segments) {
-    bool defined = true;
-    x.strength = Strength::kAsync;
     for_cells(segment.shared_offset, segment.bytes, [&](u32 cell, u32 bytes) {
-      if (cell >= state_.shadow.size()) return;
-      async_read(state_.shadow, cell, bytes, x, copy.lane, reader, fenced, at);
-      defined &= (state_.shadow[cell].defined & bytes) == bytes;
+      if (cell < state_.shadow.size()) async_read(state_.shadow, cell, bytes, reader, at);
     });
-    if (segment.global == 0) continue;
-    x.strength = writer.strength;
-    launch_.checker.global.for_pages(
-        segment.global, segment.bytes, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
-          const CellPlace there{CellPlace::Space::kGlobal, address - offset, 0};
-          ShadowTable& table = page.table();
-          for_cells(offset, n, [&](u32 cell, u32 bytes) {
-            async_write(table, cell, bytes, x, copy.lane, writer, fenced, there);
-          });
-          if (!reduces && page.defined(offset, n) != defined) {
-            for (u32 i = 0; i < n; ++i) {
-              const u32 s = segment.shared_offset + static_cast<u32>(address - segment.global) + i;
-              page.define(offset + i, 1, state_.shadow[s / 4].defined >> s % 4 & 1);
-            }
-          }
-        });
+    if (segment.global) async_write_global(segment, writer);
   }
 }
 
 // A tensor map in global memory that this launch has changed: the change must be known here, and a
 // fence.proxy.tensormap acquire must lie between.
-void CtaChecker::check_tensormap(const WarpEvent&, const BulkCopy& copy, const AccessContext& x) {
-  launch_.checker.global.for_pages(
-      copy.tensormap, 128, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
-        const CellPlace at{CellPlace::Space::kGlobal, address - offset, 0};
-        for_cells(offset, n, [&](u32 cell, u32) {
-          const WriteStamp w = page.table()[cell].write;
-          if (w.actor == 0 || w.actor < x.view.clock->settled()) return;
-          const PastAccess past{
-              PastAccess::Kind::kWrite,         w.actor, w.clock, 1u << w.lane, w.site,
-              static_cast<Strength>(w.strength)};
-          if (!x.view.ordered(w.actor, w.clock, w.lane, copy.lane)) {
-            conflict(x, copy.lane, past, PastAccess::Kind::kRead, u64{cell} * 4, at);
-            return;
-          }
-          std::lock_guard lock(launch_.tensormap_mutex);
-          bool fenced = false;
-          for (const auto& a : launch_.tensormaps[copy.tensormap / 128].acquires)
-            fenced |= x.view.ordered(a.actor, a.clock, a.lane, copy.lane) &&
-                      (a.actor != w.actor || a.clock >= w.clock);
-          if (!fenced)
-            report(Rule::kTensormapFence, x, copy.lane, &past, "tensor map used",
-                   place_text(at, u64{cell} * 4));
-        });
-      });
+void CtaChecker::check_tensormap(const BulkCopy& copy, const AsyncContext& x) {
+  const View& view = x.access.view;
+  with_pages(copy.tensormap, 128, [&](GlobalPage& page, u32 offset, u32 n, u64 address) {
+    const CellPlace at{CellPlace::Space::kGlobal, address - offset, 0};
+    for_cells(offset, n, [&](u32 cell, u32) {
+      const WriteStamp w = page.table()[cell].write;
+      if (w.actor == 0 || w.actor < view.clock->settled()) return;
+      const PastAccess past{
+          PastAccess::Kind::kWrite,         w.actor, w.clock, 1u << w.lane, w.site,
+          static_cast<Strength>(w.strength)};
+      if (!view.ordered(w.actor, w.clock, w.lane, copy.lane)) {
+        conflict(x.access, copy.lane, past, PastAccess::Kind::kRead, u64{cell} * 4, at);
+        return;
+      }
+      std::lock_guard lock(launch_.tensormap_mutex);
+      bool fenced = false;
+      for (const auto& a : launch_.tensormaps[copy.tensormap / 128].acquires)
+        fenced |= view.ordered(a.actor, a.clock, a.lane, copy.lane) &&
+                  (a.actor != w.actor || a.clock >= w.clock);
+      if (!fenced)
+        report(Rule::kTensormapFence, x.access, copy.lane, &past, "tensor map used",
+               place_text(at, u64{cell} * 4));
+    });
+  });
 }
 
 void CtaChecker::bulk_end(AsyncId id) {

@@ -133,11 +133,13 @@ class CtaChecker final : public CtaObserver {
                     PastAccess::Kind now, const CellPlace&);
   void check_reads(ShadowTable&, u32 cell, u32 bytes, const AccessContext&, u32 lane,
                    const CellPlace&);
-  void record_read(ShadowTable&, u32 cell, ReadStamp stamp, const AccessContext&, u32 lane);
+  void record_read(ShadowTable&, u32 cell, const ReadStamp& stamp, const AccessContext&, u32 lane,
+                   const CellPlace&);
   void record_write(ShadowTable&, u32 cell, u32 bytes, WriteStamp stamp, const AccessContext&,
                     u32 lane);
+  // f(page, offset in page, bytes, address), with the page locked, for every part of the range.
   template <class F>
-  void with_page(u64 address, u32 bytes, F&& f);
+  void with_pages(u64 address, u64 bytes, F&& f);
   Allocation* allocation_at(u64 address);
 
   // async_copy.cpp
@@ -145,19 +147,26 @@ class CtaChecker final : public CtaObserver {
     u32 actor, clock, lane;
     Strength strength;
   };
-  void async_read(ShadowTable&, u32 cell, u32 bytes, const AccessContext&, u32 lane,
-                  const AsyncActor&, const View& fenced, const CellPlace&);
-  void async_write(ShadowTable&, u32 cell, u32 bytes, const AccessContext&, u32 lane,
-                   const AsyncActor&, const View& fenced, const CellPlace&);
-  void async_write_shared(CtaState& owner, u32 owner_cta, const CopySegment&, const AccessContext&,
-                          u32 lane, const AsyncActor&, const View* fenced);
-  void async_read_global(const CopySegment&, const AccessContext&, u32 lane, const AsyncActor&,
-                         const View* fenced, u64& defined);
+  // The view of the issuing lane, and what it needs to say of every cell of a copy.
+  struct AsyncContext {
+    AccessContext access;
+    u32 lane;
+    View fenced;
+    ReadStamp read;
+    WriteStamp write;
+    void act_as(const AsyncActor& actor);
+  };
+  AsyncContext async_context(const WarpEvent& event, u32 lane, Strength strength);
+  void async_read(ShadowTable&, u32 cell, u32 bytes, const AsyncContext&, const CellPlace&);
+  void async_write(ShadowTable&, u32 cell, u32 bytes, const AsyncContext&, const CellPlace&);
+  bool async_read_global(std::span<const CopySegment> segments, const AsyncContext&);
+  void async_write_global(const CopySegment&, const AsyncContext&);
+  void undefine_shared(ShadowTable&, std::span<const CopySegment> segments);
   void check_fenced(ShadowTable&, u32 cell, u32 bytes, const AccessContext&, u32 lane,
                     const View& fenced, const CellPlace&);
   void begin_load(const WarpEvent&, const BulkCopy&, AsyncId id);
   void begin_store(const WarpEvent&, const BulkCopy&);
-  void check_tensormap(const WarpEvent&, const BulkCopy&, const AccessContext&);
+  void check_tensormap(const BulkCopy&, const AsyncContext&);
 
   // mbarrier.cpp
   enum class MbarrierUse : u8 { kThread, kAsync };
@@ -198,6 +207,23 @@ template <class F>
 void CtaChecker::with_groups(WarpState& warp, u32 mask, F&& f) {
   for (LaneGroup& group : warp.groups)
     if (const u32 lanes = group.mask & mask) f(group, lanes);
+}
+
+template <class F>
+void CtaChecker::with_pages(u64 address, u64 bytes, F&& f) {
+  while (bytes) {
+    Allocation* a = allocation_at(address);
+    if (!a) return;
+    const u32 offset = Allocation::offset_in_page(address, a->base);
+    const u64 rest = std::min<u64>(a->base + a->bytes - address, kPageBytes - offset);
+    const u32 n = static_cast<u32>(std::min(bytes, rest));
+    GlobalPage& page = a->page(address);
+    page.lock.lock();
+    f(page, offset, n, address);
+    page.lock.unlock();
+    address += n;
+    bytes -= n;
+  }
 }
 
 template <class F>

@@ -128,8 +128,7 @@ void CtaChecker::warp_sync(const WarpEvent& event) {
   if (warp.groups.size() == 1) {
     LaneGroup& group = warp.groups.front();
     if (mask == warp.live) {
-      if (warp.touched || warp.uses_cp_async || warp.uses_bulk)
-        raise_own(warp, mask, group.knowledge.ordered.own);
+      raise_own(warp, mask, group.knowledge.ordered.own);
       warp.advance();
       return;
     }

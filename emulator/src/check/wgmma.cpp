@@ -83,22 +83,30 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
       check_fenced(table, cell, 0xf, contexts[w], kNoLane, fenced[w], at);
     }
   };
+  const bool report_undefined = launch_.checker.options.report_uninitialised;
+  WriteStamp good;  // the last write that passed: most tiles were written as one
   const auto read = [&](u32 cell) {
     Cell& c = table[cell];
-    if (c.write.actor) {
-      const u32 i = c.write.actor - cluster_->first_actor;
-      const bool async = c.write.strength == static_cast<u32>(Strength::kAsync);
-      if (i >= cluster_->span || c.crowd || c.write.clock > least_ordered_[i] ||
-          (!async && c.write.clock > least_fenced_[i]))
+    const WriteStamp& w = c.write;
+    const bool same = w.actor == good.actor && w.clock == good.clock && w.strength == good.strength;
+    if (c.crowd || (w.actor && !same)) {
+      const u32 i = w.actor - cluster_->first_actor;
+      const bool async = w.strength == static_cast<u32>(Strength::kAsync);
+      if (i >= cluster_->span || c.crowd || w.clock > least_ordered_[i] ||
+          (!async && w.clock > least_fenced_[i]))
         check_slowly(cell);
+      else
+        good = w;
     }
-    if (c.defined != 0xf && launch_.checker.options.report_uninitialised) {
+    if (c.defined != 0xf && report_undefined) {
       report(Rule::kUninitialisedShared, contexts[0], 0, nullptr, "read by wgmma",
              place_text(at, u64{cell} * 4));
       c.defined = 0xf;
     }
-    if (c.read.actor == stamp.actor && c.read.clock == stamp.clock) return;
-    record_read(table, cell, stamp, contexts[0], kNoLane);
+    if (c.read.lanes == 0 || c.read.actor == stamp.actor)
+      c.read = stamp;
+    else
+      record_read(table, cell, stamp, contexts[0], kNoLane, at);
   };
   for (const auto& segments : {a, b})
     for (const SharedSegment& s : segments)

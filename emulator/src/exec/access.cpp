@@ -23,8 +23,8 @@ void misaligned(Warp& w, const Inst& i, u32 lane, u64 address, u32 bytes) {
 
 void shared_out_of_bounds(Warp& w, const Inst& i, u32 lane, u32 offset, u32 bytes) {
   violation(w, i, lane, check::Rule::kOutOfBounds, FaultKind::kIllegalAddress,
-            format_text("%u bytes of shared memory at offset %u; the CTA has %u to %u", bytes, offset,
-                        kSharedReserved, w.shared_limit));
+            format_text("%u bytes of shared memory at offset %u; the CTA has %u to %u", bytes,
+                        offset, kSharedReserved, w.shared_limit));
 }
 
 void resolve_shared(Warp& w, const Inst& i, u32 mask, u32 bytes, const check::WarpAccess& access,
@@ -63,7 +63,8 @@ void resolve_shared(Warp& w, const Inst& i, u32 mask, u32 bytes, const check::Wa
       o->shared_access(event_of(w, i, own), access, w.cta->linear_id, offsets);
   for_lanes(foreign, [&](u32 l) {
     Cta* owner;
-    lanes.pointer[l] = shared_pointer(w, i, static_cast<u32>(lanes.address[l]), bytes, bytes, &owner);
+    lanes.pointer[l] =
+        shared_pointer(w, i, static_cast<u32>(lanes.address[l]), bytes, bytes, &owner);
     if (auto* o = observer_of(w)) {
       offsets[l] = static_cast<u32>(lanes.address[l]) & kOffsetMask;
       o->shared_access(event_of(w, i, 1u << l), access, owner->linear_id, offsets);
@@ -159,11 +160,16 @@ void resolve_generic(Warp& w, const Inst& i, u32 mask, u32 bytes, const check::W
 void resolve(Warp& w, const Inst& i, Space space, u32 mask, u32 bytes,
              const check::WarpAccess& access, LanePointers& lanes) {
   switch (space) {
-    case Space::kShared: return resolve_shared(w, i, mask, bytes, access, lanes);
-    case Space::kGlobal: return resolve_global(w, i, mask, bytes, access, lanes);
-    case Space::kLocal: return resolve_local(w, i, mask, bytes, lanes);
-    case Space::kConstant: return resolve_constant(w, i, mask, bytes, lanes);
-    case Space::kGeneric: return resolve_generic(w, i, mask, bytes, access, lanes);
+    case Space::kShared:
+      return resolve_shared(w, i, mask, bytes, access, lanes);
+    case Space::kGlobal:
+      return resolve_global(w, i, mask, bytes, access, lanes);
+    case Space::kLocal:
+      return resolve_local(w, i, mask, bytes, lanes);
+    case Space::kConstant:
+      return resolve_constant(w, i, mask, bytes, lanes);
+    case Space::kGeneric:
+      return resolve_generic(w, i, mask, bytes, access, lanes);
   }
 }
 

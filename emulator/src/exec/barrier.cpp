@@ -38,7 +38,8 @@ void settle_cluster_barrier(Cluster& c) {
 
 void barriers_after_exit(Cta& cta) {
   for (u32 b = 0; b < kNamedBarriers; ++b)
-    if (cta.barriers[b].arrived && !cta.barriers[b].has_count) settle_barrier(cta, b, nullptr, nullptr);
+    if (cta.barriers[b].arrived && !cta.barriers[b].has_count)
+      settle_barrier(cta, b, nullptr, nullptr);
   settle_cluster_barrier(*cta.cluster);
 }
 

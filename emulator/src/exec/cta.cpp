@@ -28,49 +28,92 @@ u64 special_value(const Cta& cta, u32 warp, u32 lane, Special s) {
   const u32 *b = g.block_dim, *cd = g.cluster_dim;
   auto in_cluster = [&](u32 d) { return cta.id[d] % cd[d]; };
   switch (s) {
-    case Special::kTidX: return thread % b[0];
-    case Special::kTidY: return thread / b[0] % b[1];
-    case Special::kTidZ: return thread / b[0] / b[1];
-    case Special::kNtidX: return b[0];
-    case Special::kNtidY: return b[1];
-    case Special::kNtidZ: return b[2];
-    case Special::kCtaidX: return cta.id[0];
-    case Special::kCtaidY: return cta.id[1];
-    case Special::kCtaidZ: return cta.id[2];
-    case Special::kNctaidX: return g.grid_dim[0];
-    case Special::kNctaidY: return g.grid_dim[1];
-    case Special::kNctaidZ: return g.grid_dim[2];
-    case Special::kLaneid: return lane;
-    case Special::kWarpid: return warp;
-    case Special::kNwarpid: return device().threads_per_sm / kWarpSize;
-    case Special::kSmid: return cta.smid;
-    case Special::kNsmid: return device().sms;
-    case Special::kGridid: return g.grid_id;
-    case Special::kLanemaskEq: return 1u << lane;
-    case Special::kLanemaskLt: return (1u << lane) - 1;
-    case Special::kLanemaskLe: return (2u << lane) - 1;
-    case Special::kLanemaskGt: return ~((2u << lane) - 1);
-    case Special::kLanemaskGe: return ~((1u << lane) - 1);
-    case Special::kClusteridX: return c.id[0];
-    case Special::kClusteridY: return c.id[1];
-    case Special::kClusteridZ: return c.id[2];
-    case Special::kNclusteridX: return g.grid_dim[0] / cd[0];
-    case Special::kNclusteridY: return g.grid_dim[1] / cd[1];
-    case Special::kNclusteridZ: return g.grid_dim[2] / cd[2];
-    case Special::kClusterCtaidX: return in_cluster(0);
-    case Special::kClusterCtaidY: return in_cluster(1);
-    case Special::kClusterCtaidZ: return in_cluster(2);
-    case Special::kClusterNctaidX: return cd[0];
-    case Special::kClusterNctaidY: return cd[1];
-    case Special::kClusterNctaidZ: return cd[2];
-    case Special::kClusterCtarank: return cta.rank;
-    case Special::kClusterNctarank: return cd[0] * cd[1] * cd[2];
-    case Special::kDynamicSmemSize: return g.dynamic_shared;
-    case Special::kTotalSmemSize: return cta.shared_bytes - kSharedReserved;
-    case Special::kAggrSmemSize: return cta.shared_bytes;
-    case Special::kReservedSmemOffsetEnd: return kSharedReserved;
-    case Special::kReservedSmemOffsetCap: return kSharedReserved;
-    default: return 0;
+    case Special::kTidX:
+      return thread % b[0];
+    case Special::kTidY:
+      return thread / b[0] % b[1];
+    case Special::kTidZ:
+      return thread / b[0] / b[1];
+    case Special::kNtidX:
+      return b[0];
+    case Special::kNtidY:
+      return b[1];
+    case Special::kNtidZ:
+      return b[2];
+    case Special::kCtaidX:
+      return cta.id[0];
+    case Special::kCtaidY:
+      return cta.id[1];
+    case Special::kCtaidZ:
+      return cta.id[2];
+    case Special::kNctaidX:
+      return g.grid_dim[0];
+    case Special::kNctaidY:
+      return g.grid_dim[1];
+    case Special::kNctaidZ:
+      return g.grid_dim[2];
+    case Special::kLaneid:
+      return lane;
+    case Special::kWarpid:
+      return warp;
+    case Special::kNwarpid:
+      return device().threads_per_sm / kWarpSize;
+    case Special::kSmid:
+      return cta.smid;
+    case Special::kNsmid:
+      return device().sms;
+    case Special::kGridid:
+      return g.grid_id;
+    case Special::kLanemaskEq:
+      return 1u << lane;
+    case Special::kLanemaskLt:
+      return (1u << lane) - 1;
+    case Special::kLanemaskLe:
+      return (2u << lane) - 1;
+    case Special::kLanemaskGt:
+      return ~((2u << lane) - 1);
+    case Special::kLanemaskGe:
+      return ~((1u << lane) - 1);
+    case Special::kClusteridX:
+      return c.id[0];
+    case Special::kClusteridY:
+      return c.id[1];
+    case Special::kClusteridZ:
+      return c.id[2];
+    case Special::kNclusteridX:
+      return g.grid_dim[0] / cd[0];
+    case Special::kNclusteridY:
+      return g.grid_dim[1] / cd[1];
+    case Special::kNclusteridZ:
+      return g.grid_dim[2] / cd[2];
+    case Special::kClusterCtaidX:
+      return in_cluster(0);
+    case Special::kClusterCtaidY:
+      return in_cluster(1);
+    case Special::kClusterCtaidZ:
+      return in_cluster(2);
+    case Special::kClusterNctaidX:
+      return cd[0];
+    case Special::kClusterNctaidY:
+      return cd[1];
+    case Special::kClusterNctaidZ:
+      return cd[2];
+    case Special::kClusterCtarank:
+      return cta.rank;
+    case Special::kClusterNctarank:
+      return cd[0] * cd[1] * cd[2];
+    case Special::kDynamicSmemSize:
+      return g.dynamic_shared;
+    case Special::kTotalSmemSize:
+      return cta.shared_bytes - kSharedReserved;
+    case Special::kAggrSmemSize:
+      return cta.shared_bytes;
+    case Special::kReservedSmemOffsetEnd:
+      return kSharedReserved;
+    case Special::kReservedSmemOffsetCap:
+      return kSharedReserved;
+    default:
+      return 0;
   }
 }
 

@@ -19,10 +19,10 @@ constexpr DeviceProperties kDevices[] = {
      65536, 8, 60ull << 20, 1980000, 2619000, 6144},
     {"H100", "NVIDIA H100 80GB HBM3", 9, 0, 132, 80 * kGiB, 228 * kKiB, 48 * kKiB, 227 * kKiB, kKiB,
      2048, 32, 65536, 8, 50ull << 20, 1980000, 2619000, 5120},
-    {"H200", "NVIDIA H200", 9, 0, 132, 141 * kGiB, 228 * kKiB, 48 * kKiB, 227 * kKiB, kKiB, 2048, 32,
-     65536, 8, 50ull << 20, 1980000, 3201000, 6144},
-    {"B200", "NVIDIA B200", 10, 0, 148, 180 * kGiB, 228 * kKiB, 48 * kKiB, 227 * kKiB, kKiB, 2048, 32,
-     65536, 8, 126ull << 20, 1965000, 3996000, 7680},
+    {"H200", "NVIDIA H200", 9, 0, 132, 141 * kGiB, 228 * kKiB, 48 * kKiB, 227 * kKiB, kKiB, 2048,
+     32, 65536, 8, 50ull << 20, 1980000, 3201000, 6144},
+    {"B200", "NVIDIA B200", 10, 0, 148, 180 * kGiB, 228 * kKiB, 48 * kKiB, 227 * kKiB, kKiB, 2048,
+     32, 65536, 8, 126ull << 20, 1965000, 3996000, 7680},
     {"RTX4090", "NVIDIA GeForce RTX 4090", 8, 9, 128, 24 * kGiB, 100 * kKiB, 48 * kKiB, 99 * kKiB,
      kKiB, 1536, 24, 65536, 0, 72ull << 20, 2520000, 10501000, 384},
     {"RTX5090", "NVIDIA GeForce RTX 5090", 12, 0, 170, 32 * kGiB, 100 * kKiB, 48 * kKiB, 99 * kKiB,
@@ -40,7 +40,8 @@ const DeviceProperties* find_device(std::string_view key) {
 const DeviceProperties& device() {
   static const DeviceProperties* chosen = [] {
     std::string key;
-    for (char c : options().device) key += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    for (char c : options().device)
+      key += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     const DeviceProperties* d = find_device(key);
     return d ? d : find_device("H100");
   }();

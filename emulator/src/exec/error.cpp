@@ -38,9 +38,9 @@ void fault(Warp& w, const Inst& i, FaultKind kind, const char* format, ...) {
   const std::string what = format_list(format, list);
   va_end(list);
   const Cta& c = *w.cta;
-  throw KernelFault(kind, format_text("%s\n  kernel %s, CTA (%u,%u,%u), warp %u\n  at %s", what.c_str(),
-                                      w.kernel->name.c_str(), c.id[0], c.id[1], c.id[2], w.id,
-                                      w.kernel->describe(i).c_str()));
+  throw KernelFault(kind, format_text("%s\n  kernel %s, CTA (%u,%u,%u), warp %u\n  at %s",
+                                      what.c_str(), w.kernel->name.c_str(), c.id[0], c.id[1],
+                                      c.id[2], w.id, w.kernel->describe(i).c_str()));
 }
 
 void report_line(const std::string& text) {
@@ -56,9 +56,8 @@ void report_line(const std::string& text) {
 std::string Kernel::describe(const Inst& inst) const {
   const InstInfo& f = info_of(inst);
   const auto& files = module->source.files;
-  std::string place = f.line && f.file < files.size()
-                          ? files[f.file] + ":" + std::to_string(f.line)
-                          : "PTX line " + std::to_string(f.ptx_line);
+  std::string place = f.line && f.file < files.size() ? files[f.file] + ":" + std::to_string(f.line)
+                                                      : "PTX line " + std::to_string(f.ptx_line);
   return place + ": " + f.text;
 }
 

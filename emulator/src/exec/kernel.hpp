@@ -41,7 +41,8 @@ struct Inst {
   Flow flow = Flow::kNormal;
   bool guard_negated = false;
   bool aligned = false;  // a kWait instruction that also needs all live lanes
-  bool raw_ops = false;  // ops holds plain numbers, not registers
+  bool raw_ops = false;   // ops holds plain numbers, not registers
+  bool observed = false;  // touches registers of a wgmma: the checker wants to know
   u8 space = 0;
   u32 guard = kNone;
   u32 d = kNone, a = kNone, b = kNone, c = kNone, e = kNone;
@@ -61,14 +62,60 @@ struct InstInfo {
 };
 
 enum class Special : u8 {
-  kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY,
-  kNctaidZ, kLaneid, kWarpid, kNwarpid, kSmid, kNsmid, kGridid, kLanemaskEq, kLanemaskLe,
-  kLanemaskLt, kLanemaskGe, kLanemaskGt, kClusteridX, kClusteridY, kClusteridZ, kNclusteridX,
-  kNclusteridY, kNclusteridZ, kClusterCtaidX, kClusterCtaidY, kClusterCtaidZ, kClusterNctaidX,
-  kClusterNctaidY, kClusterNctaidZ, kClusterCtarank, kClusterNctarank, kIsExplicitCluster,
-  kDynamicSmemSize, kTotalSmemSize, kAggrSmemSize, kClock, kClockHi, kClock64, kGlobaltimer,
-  kGlobaltimerLo, kGlobaltimerHi, kReservedSmemOffset0, kReservedSmemOffset1,
-  kReservedSmemOffsetBegin, kReservedSmemOffsetEnd, kReservedSmemOffsetCap, kZero, kCount
+  kTidX,
+  kTidY,
+  kTidZ,
+  kNtidX,
+  kNtidY,
+  kNtidZ,
+  kCtaidX,
+  kCtaidY,
+  kCtaidZ,
+  kNctaidX,
+  kNctaidY,
+  kNctaidZ,
+  kLaneid,
+  kWarpid,
+  kNwarpid,
+  kSmid,
+  kNsmid,
+  kGridid,
+  kLanemaskEq,
+  kLanemaskLe,
+  kLanemaskLt,
+  kLanemaskGe,
+  kLanemaskGt,
+  kClusteridX,
+  kClusteridY,
+  kClusteridZ,
+  kNclusteridX,
+  kNclusteridY,
+  kNclusteridZ,
+  kClusterCtaidX,
+  kClusterCtaidY,
+  kClusterCtaidZ,
+  kClusterNctaidX,
+  kClusterNctaidY,
+  kClusterNctaidZ,
+  kClusterCtarank,
+  kClusterNctarank,
+  kIsExplicitCluster,
+  kDynamicSmemSize,
+  kTotalSmemSize,
+  kAggrSmemSize,
+  kClock,
+  kClockHi,
+  kClock64,
+  kGlobaltimer,
+  kGlobaltimerLo,
+  kGlobaltimerHi,
+  kReservedSmemOffset0,
+  kReservedSmemOffset1,
+  kReservedSmemOffsetBegin,
+  kReservedSmemOffsetEnd,
+  kReservedSmemOffsetCap,
+  kZero,
+  kCount
 };
 
 struct SpecialRegister {

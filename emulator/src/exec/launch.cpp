@@ -112,6 +112,21 @@ bool Worker::turn() {
   return progress;
 }
 
+// Also why, where a warp waits for lanes that are held up elsewhere.
+void tell_observer(Cta& cta, const std::string& text) {
+  check::WarpEvent event;
+  for (const Warp& w : cta.warps) {
+    for (const Group& g : w.groups) {
+      event = {w.kernel->site_base + g.pc, w.id, g.mask};
+      const Inst& i = w.kernel->code[g.pc];
+      if (w.groups.size() > 1 && (i.flow == Flow::kConverged || i.aligned))
+        cta.observer->violation(event, check::Rule::kDivergence,
+                                "the other lanes of the warp wait elsewhere");
+    }
+  }
+  cta.observer->violation(event, check::Rule::kDeadlock, text);
+}
+
 void Worker::report_deadlock() {
   std::string text = format_text("deadlock in kernel %s: no warp of the resident CTAs can go on",
                                  shared_.grid.kernel->name.c_str());
@@ -125,13 +140,7 @@ void Worker::report_deadlock() {
   for (size_t k = 0; k < active_.size() && k < 8; ++k) text += positions(*active_[k]);
   for (auto& c : active_)
     for (auto& cta : c->ctas)
-      if (cta->observer && !cta->done()) {
-        check::WarpEvent event;
-        for (const Warp& w : cta->warps)
-          if (!w.groups.empty())
-            event = {w.kernel->site_base + w.groups[0].pc, w.id, w.groups[0].mask};
-        cta->observer->violation(event, check::Rule::kDeadlock, positions(*c));
-      }
+      if (cta->observer && !cta->done()) tell_observer(*cta, positions(*c));
   shared_.fail(FaultKind::kDeadlock, text);
 }
 
@@ -180,8 +189,8 @@ void Worker::run() {
 
 u32 worker_count(const Grid& grid, u64 clusters) {
   u32 n = options().threads ? options().threads : std::max(1u, std::thread::hardware_concurrency());
-  // Schedules with a seed are repeatable: CTAs that talk to each other must not depend on the host's
-  // scheduler.
+  // Schedules with a seed are repeatable: CTAs that talk to each other must not depend on the
+  // host's scheduler.
   if (options().seed && (grid.cooperative || grid.kernel->communicates)) n = 1;
   return static_cast<u32>(std::min<u64>(n, std::max<u64>(1, clusters)));
 }
@@ -193,7 +202,8 @@ u64 next_grid_id() {
 
 }  // namespace
 
-u32 resident_ctas_per_sm(const Kernel& k, const DeviceProperties& d, u32 threads, u32 dynamic_shared) {
+u32 resident_ctas_per_sm(const Kernel& k, const DeviceProperties& d, u32 threads,
+                         u32 dynamic_shared) {
   const u32 warps = (threads + kWarpSize - 1) / kWarpSize;
   const u32 shared = k.dynamic_shared_offset - kSharedReserved + dynamic_shared + d.shared_reserved;
   u32 n = d.blocks_per_sm;
@@ -220,7 +230,8 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   grid.explicit_cluster = config.explicit_cluster;
   grid.grid_id = next_grid_id();
   // Arguments need an address that kernels may take (tensor maps, __grid_constant__).
-  const u64 block = DeviceMemory::instance().allocate(std::max(kernel.param_bytes, 64u), MemoryKind::kParams);
+  const u64 block =
+      DeviceMemory::instance().allocate(std::max(kernel.param_bytes, 64u), MemoryKind::kParams);
   if (!block) return {false, FaultKind::kInternal, "out of address space for kernel arguments"};
   grid.params = reinterpret_cast<u8*>(block);
   std::memcpy(grid.params, params, kernel.param_bytes);

@@ -8,7 +8,8 @@ namespace {
 constexpr u32 kCountMask = (1u << 20) - 1;
 constexpr s32 kTxLimit = (1 << 20) - 1;  // of the PTX manual
 
-[[noreturn, gnu::cold]] void broken(Warp& w, const Inst& i, check::Rule rule, const std::string& text) {
+[[noreturn, gnu::cold]] void broken(Warp& w, const Inst& i, check::Rule rule,
+                                    const std::string& text) {
   if (auto* o = observer_of(w)) o->violation(event_of(w, i, w.live), rule, text);
   fault(w, i, FaultKind::kHardwareRule, "%s", text.c_str());
 }

@@ -35,7 +35,8 @@ void initialize_variables(Module& m) {
     u64 at = base;
     for (const auto& value : v.values) {
       u64 bits = value.bits;
-      if (!value.symbol.empty()) bits = symbol_address(m, value.symbol) + static_cast<u64>(value.offset);
+      if (!value.symbol.empty())
+        bits = symbol_address(m, value.symbol) + static_cast<u64>(value.offset);
       std::memcpy(reinterpret_cast<void*>(at), &bits, size);
       at += size;
     }

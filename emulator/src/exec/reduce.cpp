@@ -10,15 +10,24 @@ namespace {
 template <class T>
 T integer(T x, T y, BulkReduction op) {
   switch (op) {
-    case BulkReduction::kAdd: return static_cast<T>(x + y);
-    case BulkReduction::kMin: return x < y ? x : y;
-    case BulkReduction::kMax: return x > y ? x : y;
-    case BulkReduction::kInc: return x >= y ? T{0} : static_cast<T>(x + 1);
-    case BulkReduction::kDec: return x == 0 || x > y ? y : static_cast<T>(x - 1);
-    case BulkReduction::kAnd: return x & y;
-    case BulkReduction::kOr: return x | y;
-    case BulkReduction::kXor: return x ^ y;
-    case BulkReduction::kNone: return y;
+    case BulkReduction::kAdd:
+      return static_cast<T>(x + y);
+    case BulkReduction::kMin:
+      return x < y ? x : y;
+    case BulkReduction::kMax:
+      return x > y ? x : y;
+    case BulkReduction::kInc:
+      return x >= y ? T{0} : static_cast<T>(x + 1);
+    case BulkReduction::kDec:
+      return x == 0 || x > y ? y : static_cast<T>(x - 1);
+    case BulkReduction::kAnd:
+      return x & y;
+    case BulkReduction::kOr:
+      return x | y;
+    case BulkReduction::kXor:
+      return x ^ y;
+    case BulkReduction::kNone:
+      return y;
   }
   return y;
 }

@@ -71,7 +71,8 @@ void run_masked(Warp& w, const Inst& i, u32 mask) {
 u32 branch_index(Warp& w, const Inst& i, u32 lane) {
   const u32 k = w.reg<u32>(i.a)[lane];
   if (k >= i.op_count)
-    fault(w, i, FaultKind::kIllegalInstruction, "lane %u: brx.idx %u of %u targets", lane, k, i.op_count);
+    fault(w, i, FaultKind::kIllegalInstruction, "lane %u: brx.idx %u of %u targets", lane, k,
+          i.op_count);
   return i.ops[k];
 }
 
@@ -111,7 +112,8 @@ void branch_indexed(Warp& w, const Inst& i, Pass& p, u32 taken) {
   std::vector<Group> targets;
   for_lanes(taken, [&](u32 l) {
     const u32 target = branch_index(w, i, l);
-    auto it = std::find_if(targets.begin(), targets.end(), [&](const Group& g) { return g.pc == target; });
+    auto it = std::find_if(targets.begin(), targets.end(),
+                           [&](const Group& g) { return g.pc == target; });
     if (it == targets.end()) {
       Group g;
       g.pc = target;
@@ -156,8 +158,16 @@ void exit_group(Warp& w, const Inst& i, Pass& p, u32 leaving) {
 
 void partly_guarded(Warp& w, const Inst& i, u32 mask) {
   if (auto* o = observer_of(w))
-    o->violation(event_of(w, i, mask), check::Rule::kDivergence, "guard of an .aligned instruction differs");
-  fault(w, i, FaultKind::kHardwareRule, "the guard of an .aligned instruction differs between lanes");
+    o->violation(event_of(w, i, mask), check::Rule::kDivergence,
+                 "guard of an .aligned instruction differs");
+  fault(w, i, FaultKind::kHardwareRule,
+        "the guard of an .aligned instruction differs between lanes");
+}
+
+void announce_registers(Warp& w, const Inst& i, u32 mask) {
+  if (auto* o = observer_of(w))
+    o->register_access(event_of(w, i, mask),
+                       w.kernel->wgmma_register_access.at(w.kernel->index_of(i)));
 }
 
 // Executes instructions of one group until it has to stop. Returns the number executed.
@@ -175,6 +185,8 @@ u32 run_pass(Warp& w, Pass& p, u32 budget) {
     }
     ++executed;
     lanes += static_cast<u32>(std::popcount(m));
+    if (i.observed && m) [[unlikely]]
+      announce_registers(w, i, m);
     switch (i.flow) {
       case Flow::kNormal:
         if (m) i.run(w, i, m);
@@ -286,8 +298,8 @@ RoundResult run_round(Cluster& c) {
   bool yielded = false;
   for (Warp* w : order) {
     if (w->groups.empty()) continue;
-    const u32 quantum = seeded ? 1 + static_cast<u32>(c.random.below(options().quantum))
-                               : options().quantum;
+    const u32 quantum =
+        seeded ? 1 + static_cast<u32>(c.random.below(options().quantum)) : options().quantum;
     const Turn t = run_turn(*w, quantum);
     executed += t.executed;
     yielded |= t.yielded;
@@ -300,7 +312,9 @@ RoundResult run_round(Cluster& c) {
   }
   c.idle_insts += executed;
   if (executed || yielded) return RoundResult::kSpinning;
-  return force_one(c) ? RoundResult::kActive : RoundResult::kBlocked;
+  if (force_one(c)) return RoundResult::kActive;
+  c.idle_insts = 0;  // it does not spin, it waits
+  return RoundResult::kBlocked;
 }
 
 std::string positions(const Cluster& c) {

@@ -5,8 +5,21 @@
 
 namespace emulator {
 
-enum class TensorElement : u8 { kU8, kU16, kU32, kS32, kU64, kS64, kF16, kF32, kF64, kBf16, kF32Ftz,
-                                kTf32, kTf32Ftz };
+enum class TensorElement : u8 {
+  kU8,
+  kU16,
+  kU32,
+  kS32,
+  kU64,
+  kS64,
+  kF16,
+  kF32,
+  kF64,
+  kBf16,
+  kF32Ftz,
+  kTf32,
+  kTf32Ftz
+};
 
 struct TensorMap {
   static constexpr u32 kMagic = 0x70e3a91b;
@@ -26,10 +39,14 @@ static_assert(sizeof(TensorMap) <= 120);
 
 inline u32 swizzle_offset(u32 address, u32 mode) {
   switch (mode) {
-    case 1: return address ^ (address >> 3 & 0x10);
-    case 2: return address ^ (address >> 3 & 0x30);
-    case 3: return address ^ (address >> 3 & 0x70);
-    default: return address;
+    case 1:
+      return address ^ (address >> 3 & 0x10);
+    case 2:
+      return address ^ (address >> 3 & 0x30);
+    case 3:
+      return address ^ (address >> 3 & 0x70);
+    default:
+      return address;
   }
 }
 

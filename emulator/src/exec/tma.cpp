@@ -61,7 +61,8 @@ void add_row(std::vector<Run>& runs, const TensorMap& t, u32 shared, u64 row, s3
     add_run(runs, shared + static_cast<u32>(low) * e, static_cast<u32>(high - low) * e,
             row + static_cast<u64>((x0 + low) * e), t.swizzle);
   if (high < n)
-    add_run(runs, shared + static_cast<u32>(high) * e, static_cast<u32>(n - high) * e, 0, t.swizzle);
+    add_run(runs, shared + static_cast<u32>(high) * e, static_cast<u32>(n - high) * e, 0,
+            t.swizzle);
 }
 
 std::vector<Run> tensor_runs(const TensorMap& t, u32 shared, const s32* at) {
@@ -156,27 +157,31 @@ struct BulkOp final : AsyncOp {
 };
 
 [[noreturn, gnu::cold]] void illegal(Warp& w, const Inst& i, u32 lane, const std::string& text) {
-  if (auto* o = observer_of(w)) o->violation(event_of(w, i, 1u << lane), check::Rule::kIllegal, text);
+  if (auto* o = observer_of(w))
+    o->violation(event_of(w, i, 1u << lane), check::Rule::kIllegal, text);
   fault(w, i, FaultKind::kHardwareRule, "lane %u: %s", lane, text.c_str());
 }
 
 // The map may lie in parameters, in constant or in global memory.
 const TensorMap& map_at(Warp& w, const Inst& i, const BulkRequest& r) {
   const u64 address = r.global;
-  if (address & 63) illegal(w, i, r.lane, "tensor map is not aligned to 64 bytes");
+  if (address & 63) illegal(w, i, r.lane(), "tensor map is not aligned to 64 bytes");
   if (!DeviceMemory::instance().contains(address, 128))
-    illegal(w, i, r.lane, "tensor map: " + DeviceMemory::instance().explain(address, 128));
+    illegal(w, i, r.lane(), "tensor map: " + DeviceMemory::instance().explain(address, 128));
   const auto& t = *reinterpret_cast<const TensorMap*>(address);
-  if (t.magic != TensorMap::kMagic) illegal(w, i, r.lane, "not a tensor map (never encoded)");
+  if (t.magic != TensorMap::kMagic) illegal(w, i, r.lane(), "not a tensor map (never encoded)");
   if (t.rank != r.coordinates)
-    illegal(w, i, r.lane, format_text("tensor map has rank %u, the copy %u", t.rank, r.coordinates));
+    illegal(w, i, r.lane(),
+            format_text("tensor map has rank %u, the copy %u", t.rank, r.coordinates));
   return t;
 }
 
 void check_plain(Warp& w, const Inst& i, const BulkRequest& r) {
   if (r.bytes & 15 || r.bytes == 0)
-    illegal(w, i, r.lane, format_text("bulk copy of %u bytes; must be a multiple of 16", r.bytes));
-  if (r.shared & 15) illegal(w, i, r.lane, format_text("shared address 0x%x is not aligned to 16", r.shared));
+    illegal(w, i, r.lane(),
+            format_text("bulk copy of %u bytes; must be a multiple of 16", r.bytes));
+  if (r.shared & 15)
+    illegal(w, i, r.lane(), format_text("shared address 0x%x is not aligned to 16", r.shared));
   if (!r.shared_to_shared) global_pointer(w, i, r.global, r.bytes, 16);
 }
 
@@ -185,22 +190,23 @@ void check_runs(Warp& w, const Inst& i, const BulkRequest& r, const std::vector<
     if (run.global && !DeviceMemory::instance().contains(run.global, run.bytes)) {
       const std::string text = DeviceMemory::instance().explain(run.global, run.bytes);
       if (auto* o = observer_of(w))
-        o->violation(event_of(w, i, 1u << r.lane), check::Rule::kOutOfBounds, text);
-      fault(w, i, FaultKind::kIllegalAddress, "lane %u: tensor copy: %s", r.lane, text.c_str());
+        o->violation(event_of(w, i, 1u << r.lane()), check::Rule::kOutOfBounds, text);
+      fault(w, i, FaultKind::kIllegalAddress, "lane %u: tensor copy: %s", r.lane(), text.c_str());
     }
 }
 
-check::AsyncId announce(Warp& w, const Inst& i, const BulkRequest& r, const BulkOp& op, bool map_global) {
+check::AsyncId announce(Warp& w, const Inst& i, const BulkRequest& r, const BulkOp& op,
+                        bool map_global) {
   auto* o = observer_of(w);
   if (!o) return 0;
   std::vector<check::CopySegment> segments;
   for (const Run& run : op.runs) segments.push_back({run.shared, run.bytes, run.global});
   check::BulkCopy copy;
-  copy.kind = r.shared_to_shared                       ? check::BulkKind::kSharedToShared
-              : r.is_load                              ? check::BulkKind::kLoad
-              : r.reduction == BulkReduction::kNone    ? check::BulkKind::kStore
-                                                       : check::BulkKind::kReduce;
-  copy.lane = r.lane;
+  copy.kind = r.shared_to_shared                    ? check::BulkKind::kSharedToShared
+              : r.is_load                           ? check::BulkKind::kLoad
+              : r.reduction == BulkReduction::kNone ? check::BulkKind::kStore
+                                                    : check::BulkKind::kReduce;
+  copy.lane = r.lane();
   copy.shared_cta = op.shared_cta->linear_id;
   if (r.is_load) {
     copy.mbarrier_cta = shared_owner(w, i, op.mbarrier)->linear_id;
@@ -213,14 +219,14 @@ check::AsyncId announce(Warp& w, const Inst& i, const BulkRequest& r, const Bulk
     source = {r.source_shared & kOffsetMask, r.bytes};
     copy.source = {&source, 1};
   }
-  return o->bulk_begin(event_of(w, i, 1u << r.lane), copy);
+  return o->bulk_begin(event_of(w, i, 1u << r.lane()), copy);
 }
 
 void issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mbarrier) {
   auto op = std::make_unique<BulkOp>();
   op->kind = r.is_load ? AsyncOp::Kind::kBulkLoad : AsyncOp::Kind::kBulkStore;
-  op->mask = 1u << r.lane;
-  op->group = w.bulk_groups[r.lane];
+  op->mask = r.lanes;
+  op->group = w.bulk_groups[r.lane()];
   op->is_load = r.is_load;
   op->reduction = r.reduction;
   op->element = r.element;
@@ -233,7 +239,8 @@ void issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mba
     op->total = box_bytes(t);
     op->element = t.element;
     op->fill = t.nan_fill ? 0xff : 0;
-    if (shared & 127) illegal(w, i, r.lane, format_text("shared address 0x%x is not aligned to 128", shared));
+    if (shared & 127)
+      illegal(w, i, r.lane(), format_text("shared address 0x%x is not aligned to 128", shared));
     shared_pointer(w, i, shared, op->total, 16, &op->shared_cta);
     op->runs = tensor_runs(t, shared & kOffsetMask, r.at);
     check_runs(w, i, r, op->runs);
@@ -241,14 +248,16 @@ void issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mba
     check_plain(w, i, r);
     op->total = r.bytes;
     shared_pointer(w, i, shared, r.bytes, 16, &op->shared_cta);
-    if (r.shared_to_shared) op->source = shared_pointer(w, i, r.source_shared, r.bytes, 16, nullptr);
+    if (r.shared_to_shared)
+      op->source = shared_pointer(w, i, r.source_shared, r.bytes, 16, nullptr);
     op->runs.push_back({shared & kOffsetMask, r.bytes, r.shared_to_shared ? 0 : r.global});
   }
   if (r.is_load) mbarrier_load(w, i, mbarrier, nullptr);
   op->observed = announce(w, i, r, *op, map_global);
   // The destination holds NaN until the data lands, so that reading early cannot go unnoticed.
   if (r.is_load && r.reduction == BulkReduction::kNone)
-    for (const Run& run : op->runs) std::memset(op->shared_cta->shared + run.shared, 0xff, run.bytes);
+    for (const Run& run : op->runs)
+      std::memset(op->shared_cta->shared + run.shared, 0xff, run.bytes);
   enqueue(w, i, std::move(op));
 }
 
@@ -258,8 +267,9 @@ void issue_bulk(Warp& w, const Inst& i, const BulkRequest& r) {
   if (!r.multicast) return issue_one(w, i, r, r.shared, r.mbarrier);
   const u32 ranks = static_cast<u32>(w.cta->cluster->ctas.size());
   if (r.multicast >> ranks)
-    illegal(w, i, r.lane, format_text("multicast mask 0x%x names CTAs beyond a cluster of %u",
-                                      r.multicast, ranks));
+    illegal(
+        w, i, r.lane(),
+        format_text("multicast mask 0x%x names CTAs beyond a cluster of %u", r.multicast, ranks));
   for (u32 rank = 0; rank < ranks; ++rank)
     if (r.multicast >> rank & 1)
       issue_one(w, i, r, rank << kSharedRankShift | (r.shared & kOffsetMask),

@@ -10,7 +10,7 @@ namespace emulator {
 enum class BulkReduction : u8 { kNone, kAdd, kMin, kMax, kInc, kDec, kAnd, kOr, kXor };
 
 struct BulkRequest {
-  u32 lane = 0;
+  u32 lanes = 1;  // that share it
   bool is_load = false;
   bool is_tensor = false;
   bool shared_to_shared = false;
@@ -24,6 +24,8 @@ struct BulkRequest {
   u32 coordinates = 0;
   s32 at[5] = {0, 0, 0, 0, 0};
   u16 multicast = 0;  // 0: only the CTA that `shared` names
+  bool operator==(const BulkRequest&) const = default;
+  u32 lane() const { return lowest_lane(lanes); }
 };
 
 void issue_bulk(Warp& w, const Inst& i, const BulkRequest& request);

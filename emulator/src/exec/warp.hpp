@@ -44,8 +44,8 @@ struct Warp {
   u64 warp_insts = 0;
   u64 thread_insts = 0;
   u64 clock_base = 0;
-  std::array<u32, kWarpSize> bulk_groups{};  // committed bulk groups of each lane
-  std::array<u32, kWarpSize> copy_groups{};  // committed cp.async groups of each lane
+  std::array<u32, kWarpSize> bulk_groups{};     // committed bulk groups of each lane
+  std::array<u32, kWarpSize> copy_groups{};     // committed cp.async groups of each lane
   std::array<u64, kWarpSize> cluster_tokens{};  // barrier generation of each lane's last arrival
   std::unique_ptr<WgmmaQueue> wgmma;
   std::vector<u8> register_store;

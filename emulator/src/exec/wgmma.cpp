@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "exec/access.hpp"
-#include "num/fp8.hpp"
 #include "exec/tensor_map.hpp"
+#include "num/fp8.hpp"
 
 namespace emulator {
 namespace {
@@ -55,8 +55,8 @@ void convert_piece(MatrixType type, const u8* p, float* out) {
 
 const u8* piece_at(Warp& w, const WgmmaOp& op, u32 address) {
   if (address < kSharedReserved || address + 16 > w.shared_limit) {
-    const std::string text = format_text("wgmma descriptor reaches shared offset %u; the CTA has %u",
-                                         address, w.shared_limit);
+    const std::string text = format_text(
+        "wgmma descriptor reaches shared offset %u; the CTA has %u", address, w.shared_limit);
     if (auto* o = observer_of(w))
       o->violation(event_of(w, *op.inst, kAllLanes), check::Rule::kOutOfBounds, text);
     fault(w, *op.inst, FaultKind::kIllegalAddress, "%s", text.c_str());
@@ -112,11 +112,20 @@ void a_from_registers(Warp& w, const WgmmaOp& op, float* a) {
       float* at = a + ((r & 1) * 8 + l / 4) * k_count + (r >> 1) * 4 * per + l % 4 * per;
       for (u32 e = 0; e < per; ++e) {
         switch (op.form.type_a) {
-          case MatrixType::kBf16: at[e] = num::bf16_to_float(static_cast<u16>(s[l] >> (16 * e))); break;
-          case MatrixType::kF16: at[e] = num::f16_to_float(static_cast<u16>(s[l] >> (16 * e))); break;
-          case MatrixType::kTf32: at[e] = num::tf32_from_bits(s[l]); break;
-          case MatrixType::kE4m3: at[e] = num::e4m3_to_float(static_cast<u8>(s[l] >> (8 * e))); break;
-          default: at[e] = num::e5m2_to_float(static_cast<u8>(s[l] >> (8 * e)));
+          case MatrixType::kBf16:
+            at[e] = num::bf16_to_float(static_cast<u16>(s[l] >> (16 * e)));
+            break;
+          case MatrixType::kF16:
+            at[e] = num::f16_to_float(static_cast<u16>(s[l] >> (16 * e)));
+            break;
+          case MatrixType::kTf32:
+            at[e] = num::tf32_from_bits(s[l]);
+            break;
+          case MatrixType::kE4m3:
+            at[e] = num::e4m3_to_float(static_cast<u8>(s[l] >> (8 * e)));
+            break;
+          default:
+            at[e] = num::e5m2_to_float(static_cast<u8>(s[l] >> (8 * e)));
         }
       }
     }
@@ -128,8 +137,7 @@ template <class F>
 void for_accumulators(const WgmmaForm& f, F&& visit) {
   for (u32 n = 0; n < f.n; n += 2)
     for (u32 half = 0; half < 2; ++half)
-      for (u32 row = 0; row < 8; ++row)
-        visit(n, half, half * 8 + row, row * 4 + n % 8 / 2);
+      for (u32 row = 0; row < 8; ++row) visit(n, half, half * 8 + row, row * 4 + n % 8 / 2);
 }
 
 void save_accumulators(Warp& w, const WgmmaOp& op, std::vector<float>& c) {
@@ -199,7 +207,8 @@ void check_descriptor(Warp& w, const Inst& i, u64 bits) {
   const std::string text =
       format_text("matrix descriptor 0x%016llx: reserved bits or a base offset are set",
                   static_cast<unsigned long long>(bits));
-  if (auto* o = observer_of(w)) o->violation(event_of(w, i, kAllLanes), check::Rule::kIllegal, text);
+  if (auto* o = observer_of(w))
+    o->violation(event_of(w, i, kAllLanes), check::Rule::kIllegal, text);
   fault(w, i, FaultKind::kHardwareRule, "%s", text.c_str());
 }
 
@@ -253,8 +262,8 @@ WgmmaForm WgmmaForm::unpack(u32 f) {
           static_cast<Major>(f >> 27 & 1)};
 }
 
-std::vector<check::SharedSegment> descriptor_segments(const MatrixDescriptor& d, Major major, u32 rows,
-                                                      u32 k) {
+std::vector<check::SharedSegment> descriptor_segments(const MatrixDescriptor& d, Major major,
+                                                      u32 rows, u32 k) {
   std::vector<check::SharedSegment> segments;
   if (major == Major::kK) {
     for (u32 r = 0; r < rows; ++r)

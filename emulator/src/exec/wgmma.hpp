@@ -54,7 +54,7 @@ void wgmma_wait_for(Warp& w, u32 pending_groups);
 void wgmma_maybe_progress(Warp& w);
 
 // The bytes that a descriptor names: `rows` x 32 bytes of K.
-std::vector<check::SharedSegment> descriptor_segments(const MatrixDescriptor& d, Major major, u32 rows,
-                                                      u32 k);
+std::vector<check::SharedSegment> descriptor_segments(const MatrixDescriptor& d, Major major,
+                                                      u32 rows, u32 k);
 
 }  // namespace emulator

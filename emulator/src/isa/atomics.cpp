@@ -17,16 +17,26 @@ template <class T, AtomicOp kOp>
 T apply(T old, T b, T c) {
   using U = std::make_unsigned_t<T>;
   switch (kOp) {
-    case AtomicOp::kAdd: return static_cast<T>(static_cast<U>(old) + static_cast<U>(b));
-    case AtomicOp::kMin: return old < b ? old : b;
-    case AtomicOp::kMax: return old > b ? old : b;
-    case AtomicOp::kInc: return old >= b ? T{0} : static_cast<T>(old + 1);
-    case AtomicOp::kDec: return old == 0 || old > b ? b : static_cast<T>(old - 1);
-    case AtomicOp::kAnd: return old & b;
-    case AtomicOp::kOr: return old | b;
-    case AtomicOp::kXor: return old ^ b;
-    case AtomicOp::kExch: return b;
-    case AtomicOp::kCas: return old == b ? c : old;
+    case AtomicOp::kAdd:
+      return static_cast<T>(static_cast<U>(old) + static_cast<U>(b));
+    case AtomicOp::kMin:
+      return old < b ? old : b;
+    case AtomicOp::kMax:
+      return old > b ? old : b;
+    case AtomicOp::kInc:
+      return old >= b ? T{0} : static_cast<T>(old + 1);
+    case AtomicOp::kDec:
+      return old == 0 || old > b ? b : static_cast<T>(old - 1);
+    case AtomicOp::kAnd:
+      return old & b;
+    case AtomicOp::kOr:
+      return old | b;
+    case AtomicOp::kXor:
+      return old ^ b;
+    case AtomicOp::kExch:
+      return b;
+    case AtomicOp::kCas:
+      return old == b ? c : old;
   }
   return old;
 }
@@ -99,7 +109,8 @@ void atomic_lanes(Warp& w, const Inst& i, u32 mask) {
   const T *b = w.reg<T>(i.b), *c = i.c == kNone ? b : w.reg<T>(i.c);
   for_lanes(mask, [&](u32 l) {
     const T y = b[l], z = c[l];
-    const T old = exchange_with<T>(w, lanes.pointer[l], [=](T x) { return apply<T, kOp>(x, y, z); });
+    const T old =
+        exchange_with<T>(w, lanes.pointer[l], [=](T x) { return apply<T, kOp>(x, y, z); });
     if (i.d != kNone) w.reg<T>(i.d)[l] = old;
   });
 }
@@ -215,8 +226,8 @@ void decode_atomic(Decode& d) {
   d.inst.space = static_cast<u8>(take_space(d.mods));
   take_cache_hints(d.mods);
   d.mods.take("noftz");
-  const std::string_view op = d.mods.take_one_of(
-      {"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});
+  const std::string_view op =
+      d.mods.take_one_of({"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});
   u32 count = 1;
   if (d.mods.take("v2")) count = 2;
   if (d.mods.take("v4")) count = 4;

@@ -11,7 +11,13 @@ namespace emulator::isa {
 namespace {
 
 // inst.flags of bar
-enum BarFlags : u32 { kArriveOnly = 1, kReduceAnd = 2, kReduceOr = 4, kReducePopc = 8, kNegated = 16 };
+enum BarFlags : u32 {
+  kArriveOnly = 1,
+  kReduceAnd = 2,
+  kReduceOr = 4,
+  kReducePopc = 8,
+  kNegated = 16
+};
 
 struct BarOperands {
   u32 id;
@@ -32,9 +38,9 @@ BarOperands operands(Warp& w, const Inst& i, u32 mask) {
 void arrive(Warp& w, const Inst& i, const BarOperands& o, u32 mask) {
   NamedBarrier& bar = w.cta->barriers[o.id];
   if (auto* obs = observer_of(w))
-    obs->barrier_arrive(event_of(w, i, mask), o.id,
-                        i.flags & kArriveOnly ? check::BarrierRole::kArrive
-                                              : check::BarrierRole::kSync);
+    obs->barrier_arrive(
+        event_of(w, i, mask), o.id,
+        i.flags & kArriveOnly ? check::BarrierRole::kArrive : check::BarrierRole::kSync);
   if (bar.arrived && o.count && bar.expected != o.count) {
     const std::string text = format_text("barrier %u: this warp counts %u threads, earlier ones %u",
                                          o.id, o.count, bar.expected);
@@ -67,7 +73,8 @@ Step bar_sync(Warp& w, const Inst& i, Group& g, u32 mask) {
   if (bar.generation == g.token) return Step::kStall;
   g.token = 0;
   if (i.flags & (kReduceAnd | kReduceOr))
-    set_predicate(w, i.d, mask, (i.flags & kReduceAnd ? bar.result_and : bar.result_or) ? kAllLanes : 0);
+    set_predicate(w, i.d, mask,
+                  (i.flags & kReduceAnd ? bar.result_and : bar.result_or) ? kAllLanes : 0);
   if (i.flags & kReducePopc)
     store_lanes(w.reg<u32>(i.d), mask, [&](u32) { return bar.result_count; });
   return Step::kDone;
@@ -106,8 +113,8 @@ enum ClusterFlags : u32 { kClusterRelaxed = 1 };
 void cluster_arrive(Warp& w, const Inst& i, u32 mask) {
   Cluster& c = *w.cta->cluster;
   if (auto* o = observer_of(w))
-    o->cluster_arrive(event_of(w, i, mask), i.flags & kClusterRelaxed ? check::Order::kRelaxed
-                                                                      : check::Order::kRelease);
+    o->cluster_arrive(event_of(w, i, mask),
+                      i.flags & kClusterRelaxed ? check::Order::kRelaxed : check::Order::kRelease);
   for_lanes(mask, [&](u32 l) {
     if (w.cluster_tokens[l] == c.barrier_generation)
       fault(w, i, FaultKind::kHardwareRule, "lane %u arrives twice at the cluster barrier", l);
@@ -123,13 +130,14 @@ Step cluster_wait(Warp& w, const Inst& i, Group&, u32 mask) {
   bool ready = true;
   for_lanes(mask, [&](u32 l) {
     if (w.cluster_tokens[l] == 0)
-      fault(w, i, FaultKind::kHardwareRule, "lane %u waits at the cluster barrier without arriving", l);
+      fault(w, i, FaultKind::kHardwareRule, "lane %u waits at the cluster barrier without arriving",
+            l);
     ready &= w.cluster_tokens[l] < c.barrier_generation;
   });
   if (!ready) return Step::kStall;
   if (auto* o = observer_of(w))
-    o->cluster_wait(event_of(w, i, mask), i.flags & kClusterRelaxed ? check::Order::kRelaxed
-                                                                    : check::Order::kAcquire);
+    o->cluster_wait(event_of(w, i, mask),
+                    i.flags & kClusterRelaxed ? check::Order::kRelaxed : check::Order::kAcquire);
   return Step::kDone;
 }
 

@@ -32,8 +32,8 @@ T extract(T x, u32 b, u32 c) {
   constexpr u32 kMsb = sizeof(T) * 8 - 1;
   const u32 position = b & 0xff, length = c & 0xff;
   const U bits = static_cast<U>(x);
-  const bool sign = std::is_signed_v<T> && length != 0 &&
-                    (bits >> std::min(position + length - 1, kMsb) & 1);
+  const bool sign =
+      std::is_signed_v<T> && length != 0 && (bits >> std::min(position + length - 1, kMsb) & 1);
   const U field = position > kMsb ? U{0} : static_cast<U>(bits >> position);
   // Bits beyond the top of the source are copies of the sign.
   const u32 available = position > kMsb ? 0 : std::min(length, kMsb + 1 - position);
@@ -83,7 +83,8 @@ void add_find(Registry& r, const std::string& t) {
           const u32 n = find_top_bit<T>(x);
           return n == ~0u ? n : static_cast<u32>(sizeof(T) * 8 - 1) - n;
         }));
-  r.alu("bfe." + t, ternary_slow<T, T, u32, u32>([](T x, u32 b, u32 c) { return extract<T>(x, b, c); }));
+  r.alu("bfe." + t,
+        ternary_slow<T, T, u32, u32>([](T x, u32 b, u32 c) { return extract<T>(x, b, c); }));
 }
 
 u32 reverse32(u32 x) {
@@ -122,8 +123,10 @@ void lop3_lanes(Warp& w, const Inst& i, u32 mask) {
   for (u32 k = 0; k < 8; ++k) term[k] = i.imm >> k & 1 ? ~0u : 0;
   store_lanes(w.reg<u32>(i.d), mask, [&](u32 l) {
     const u32 x = a[l], y = b[l], z = c[l];
-    const u32 low = (~y & ((~z & term[0]) | (z & term[1]))) | (y & ((~z & term[2]) | (z & term[3])));
-    const u32 high = (~y & ((~z & term[4]) | (z & term[5]))) | (y & ((~z & term[6]) | (z & term[7])));
+    const u32 low =
+        (~y & ((~z & term[0]) | (z & term[1]))) | (y & ((~z & term[2]) | (z & term[3])));
+    const u32 high =
+        (~y & ((~z & term[4]) | (z & term[5]))) | (y & ((~z & term[6]) | (z & term[7])));
     return (~x & low) | (x & high);
   });
 }
@@ -162,8 +165,7 @@ u32 dot4(u32 a, u32 b, u32 c) {
 }
 template <bool kA, bool kB, u32 kFirst>
 u32 dot2(u32 a, u32 b, u32 c) {
-  for (u32 k = 0; k < 2; ++k)
-    c += static_cast<u32>(half_of<kA>(a, k) * byte_of<kB>(b, k + kFirst));
+  for (u32 k = 0; k < 2; ++k) c += static_cast<u32>(half_of<kA>(a, k) * byte_of<kB>(b, k + kFirst));
   return c;
 }
 
@@ -198,19 +200,28 @@ void add_bitwise(Registry& r) {
           return static_cast<u64>(reverse32(static_cast<u32>(x))) << 32 |
                  reverse32(static_cast<u32>(x >> 32));
         }));
-  r.alu("prmt.b32", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) {
-          return permute_bytes(a, b, c);
-        }));
-  r.alu("prmt.b32.f4e", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kF4e>(a, b, c); }));
-  r.alu("prmt.b32.b4e", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kB4e>(a, b, c); }));
-  r.alu("prmt.b32.rc8", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kRc8>(a, b, c); }));
-  r.alu("prmt.b32.ecl", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kEcl>(a, b, c); }));
-  r.alu("prmt.b32.ecr", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kEcr>(a, b, c); }));
-  r.alu("prmt.b32.rc16", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_mode<kRc16>(a, b, c); }));
-  r.alu("shf.l.wrap.b32", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 n) { return funnel<true, true>(a, b, n); }));
-  r.alu("shf.l.clamp.b32", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 n) { return funnel<true, false>(a, b, n); }));
-  r.alu("shf.r.wrap.b32", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 n) { return funnel<false, true>(a, b, n); }));
-  r.alu("shf.r.clamp.b32", ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 n) { return funnel<false, false>(a, b, n); }));
+  r.alu("prmt.b32",
+        ternary<u32, u32, u32, u32>([](u32 a, u32 b, u32 c) { return permute_bytes(a, b, c); }));
+  r.alu("prmt.b32.f4e", ternary<u32, u32, u32, u32>(
+                            [](u32 a, u32 b, u32 c) { return permute_mode<kF4e>(a, b, c); }));
+  r.alu("prmt.b32.b4e", ternary<u32, u32, u32, u32>(
+                            [](u32 a, u32 b, u32 c) { return permute_mode<kB4e>(a, b, c); }));
+  r.alu("prmt.b32.rc8", ternary<u32, u32, u32, u32>(
+                            [](u32 a, u32 b, u32 c) { return permute_mode<kRc8>(a, b, c); }));
+  r.alu("prmt.b32.ecl", ternary<u32, u32, u32, u32>(
+                            [](u32 a, u32 b, u32 c) { return permute_mode<kEcl>(a, b, c); }));
+  r.alu("prmt.b32.ecr", ternary<u32, u32, u32, u32>(
+                            [](u32 a, u32 b, u32 c) { return permute_mode<kEcr>(a, b, c); }));
+  r.alu("prmt.b32.rc16", ternary<u32, u32, u32, u32>(
+                             [](u32 a, u32 b, u32 c) { return permute_mode<kRc16>(a, b, c); }));
+  r.alu("shf.l.wrap.b32", ternary<u32, u32, u32, u32>(
+                              [](u32 a, u32 b, u32 n) { return funnel<true, true>(a, b, n); }));
+  r.alu("shf.l.clamp.b32", ternary<u32, u32, u32, u32>(
+                               [](u32 a, u32 b, u32 n) { return funnel<true, false>(a, b, n); }));
+  r.alu("shf.r.wrap.b32", ternary<u32, u32, u32, u32>(
+                              [](u32 a, u32 b, u32 n) { return funnel<false, true>(a, b, n); }));
+  r.alu("shf.r.clamp.b32", ternary<u32, u32, u32, u32>(
+                               [](u32 a, u32 b, u32 n) { return funnel<false, false>(a, b, n); }));
   r.alu("bmsk.clamp.b32", binary<u32, u32, u32>([](u32 a, u32 b) {
           if (a >= 32) return 0u;
           const u32 length = b > 32 ? 32 : b;
@@ -221,6 +232,14 @@ void add_bitwise(Registry& r) {
         }));
   r.alu("szext.clamp.u32", binary<u32, u32, u32>([](u32 a, u32 b) {
           return b >= 32 ? a : a & static_cast<u32>(field_mask(b));
+        }));
+  r.alu("szext.wrap.u32", binary<u32, u32, u32>([](u32 a, u32 b) {
+          return a & static_cast<u32>(field_mask(b & 31));
+        }));
+  r.alu("szext.wrap.s32", binary<u32, u32, u32>([](u32 a, u32 b) {
+          const u32 bits = b & 31;
+          return bits == 0 ? 0u
+                           : static_cast<u32>(static_cast<s32>(a << (32 - bits)) >> (32 - bits));
         }));
   r.alu("szext.clamp.s32", binary<u32, u32, u32>([](u32 a, u32 b) {
           if (b == 0) return 0u;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 
+#include "base/options.hpp"
 #include "base/strings.hpp"
 #include "exec/memory.hpp"
 #include "isa/decoder.hpp"
@@ -84,8 +86,7 @@ u32 KernelBuilder::symbol_constant(const Symbol& s, s64 offset, u32 size) {
   if (s.kind == Symbol::Kind::kLocal || s.kind == Symbol::Kind::kAddress ||
       s.kind == Symbol::Kind::kFunction)
     return constant(size, value);
-  auto [it, added] =
-      symbol_constants_.try_emplace({static_cast<int>(s.kind), {value, size}}, 0u);
+  auto [it, added] = symbol_constants_.try_emplace({static_cast<int>(s.kind), {value, size}}, 0u);
   if (!added) return it->second;
   const u32 reg = new_register(size, /*pinned=*/true);
   it->second = reg;
@@ -401,12 +402,30 @@ void KernelBuilder::place_dynamic_shared() {
     initial_.push_back({d.reg, d.size, kernel_.dynamic_shared_offset + static_cast<u64>(d.offset)});
 }
 
+// The checker watches accesses to registers that some wgmma names.
+void KernelBuilder::mark_observed(const std::vector<u32>& offsets) {
+  const std::set<u32> watched(wgmma_registers.begin(), wgmma_registers.end());
+  for (u32 k = 0; k < kernel_.code.size(); ++k) {
+    if (is_wgmma(kernel_.code[k])) continue;
+    std::set<u32> touched;
+    for (const auto* list : {&records_[k].uses, &records_[k].defs})
+      for (u32 r : *list)
+        if (watched.count(r)) touched.insert(offsets[r]);
+    if (touched.empty()) continue;
+    kernel_.code[k].observed = true;
+    kernel_.wgmma_register_access[k].assign(touched.begin(), touched.end());
+  }
+}
+
 void KernelBuilder::allocate_registers() {
+  const std::vector<OperandRecord> named = records_;
   for (size_t i = 0; i < kernel_.code.size(); ++i)
     if (is_wgmma_wait(kernel_.code[i]))
       records_[i].uses.insert(records_[i].uses.end(), wgmma_registers.begin(),
                               wgmma_registers.end());
   const Allocation a = allocate(kernel_.code, records_, registers_);
+  records_ = named;
+  if (options().check && !wgmma_registers.empty()) mark_observed(a.offset);
   auto place = [&](u32& field) {
     if (field != kNone) field = a.offset[field];
   };
@@ -434,7 +453,8 @@ void KernelBuilder::allocate_registers() {
   for (auto& s : kernel_.specials) s.offset = a.offset[s.offset];
   for (u32 r : shared_constants_)
     kernel_.shared_constants.push_back({a.offset[r], registers_[r].size});
-  for (auto [r, offset] : param_constants_) kernel_.param_constants.push_back({a.offset[r], offset});
+  for (auto [r, offset] : param_constants_)
+    kernel_.param_constants.push_back({a.offset[r], offset});
 }
 
 void KernelBuilder::build() {

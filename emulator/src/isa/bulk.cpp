@@ -14,38 +14,50 @@ namespace {
 constexpr u32 kLoad = 1, kTensor = 2, kShared64 = 4, kMbar64 = 8, kMulticast = 16,
               kSharedToShared = 32, kDestination64 = 64, kReduceShift = 8, kTypeShift = 12;
 
+BulkRequest request_of(Warp& w, const Inst& i, u32 l) {
+  BulkRequest r;
+  r.is_load = i.flags & kLoad;
+  r.is_tensor = i.flags & kTensor;
+  r.shared_to_shared = i.flags & kSharedToShared;
+  r.reduction = static_cast<BulkReduction>(i.flags >> kReduceShift & 15);
+  r.element = static_cast<TensorElement>(i.flags >> kTypeShift & 15);
+  auto shared = [&](u32 reg, u32 wide) {
+    return i.flags & wide ? static_cast<u32>(w.reg<u64>(reg)[l]) : w.reg<u32>(reg)[l];
+  };
+  const s64 other_offset = i.imm >> 32;
+  r.shared = shared(i.a, kShared64) + static_cast<u32>(i.imm);
+  if (r.shared_to_shared) {
+    r.source_shared = shared(i.b, kDestination64) + static_cast<u32>(other_offset);
+  } else {
+    r.global = w.reg<u64>(i.b)[l] + static_cast<u64>(other_offset);
+  }
+  if (i.c != kNone) r.mbarrier = shared(i.c, kMbar64) + i.target;
+  if (!r.is_tensor) r.bytes = w.reg<u32>(i.e)[l];
+  r.coordinates = i.op_count;
+  if (i.flags & kMulticast) {
+    --r.coordinates;
+    r.multicast = w.reg<u16>(i.ops[i.op_count - 1])[l];
+  }
+  for (u32 k = 0; k < r.coordinates; ++k) r.at[k] = w.reg<s32>(i.ops[k])[l];
+  return r;
+}
+
 void issue_lanes(Warp& w, const Inst& i, u32 mask) {
-  for_lanes(mask, [&](u32 l) {
-    BulkRequest r;
-    r.lane = l;
-    r.is_load = i.flags & kLoad;
-    r.is_tensor = i.flags & kTensor;
-    r.shared_to_shared = i.flags & kSharedToShared;
-    r.reduction = static_cast<BulkReduction>(i.flags >> kReduceShift & 15);
-    r.element = static_cast<TensorElement>(i.flags >> kTypeShift & 15);
-    const u32 shared_offset = static_cast<u32>(i.imm);
-    r.shared = (i.flags & kShared64 ? static_cast<u32>(w.reg<u64>(i.a)[l]) : w.reg<u32>(i.a)[l]) +
-               shared_offset;
-    const s64 other_offset = i.imm >> 32;
-    if (r.shared_to_shared) {
-      r.source_shared =
-          (i.flags & kDestination64 ? static_cast<u32>(w.reg<u64>(i.b)[l]) : w.reg<u32>(i.b)[l]) +
-          static_cast<u32>(other_offset);
-    } else {
-      r.global = w.reg<u64>(i.b)[l] + static_cast<u64>(other_offset);
-    }
-    if (i.c != kNone)
-      r.mbarrier = (i.flags & kMbar64 ? static_cast<u32>(w.reg<u64>(i.c)[l]) : w.reg<u32>(i.c)[l]) +
-                   i.target;
-    if (!r.is_tensor) r.bytes = w.reg<u32>(i.e)[l];
-    r.coordinates = i.op_count;
-    if (i.flags & kMulticast) {
-      --r.coordinates;
-      r.multicast = w.reg<u16>(i.ops[i.op_count - 1])[l];
-    }
-    for (u32 k = 0; k < r.coordinates; ++k) r.at[k] = w.reg<s32>(i.ops[k])[l];
+  while (mask) {
+    BulkRequest r = request_of(w, i, lowest_lane(mask));
+    r.lanes = mask & (0 - mask);
+    // Epilogues let a whole warp execute one store. Equal stores of a warp are one: hardware
+    // issues them from the uniform datapath.
+    const bool merges = !r.is_load && r.reduction == BulkReduction::kNone;
+    if (merges)
+      for_lanes(mask & (mask - 1), [&](u32 l) {
+        BulkRequest other = request_of(w, i, l);
+        other.lanes = r.lanes;
+        if (other == r) r.lanes |= 1u << l;
+      });
+    mask &= ~r.lanes;
     issue_bulk(w, i, r);
-  });
+  }
 }
 
 void commit_lanes(Warp& w, const Inst& i, u32 mask) {
@@ -87,9 +99,9 @@ void take_reduction(Decode& d, bool tensor) {
   d.inst.flags |= static_cast<u32>(found) << kReduceShift;
   if (tensor) return;  // the tensor map knows the type
   static constexpr std::pair<std::string_view, TensorElement> kTypes[] = {
-      {"u32", TensorElement::kU32},   {"s32", TensorElement::kS32}, {"b32", TensorElement::kU32},
-      {"u64", TensorElement::kU64},   {"s64", TensorElement::kS64}, {"b64", TensorElement::kU64},
-      {"f16", TensorElement::kF16},   {"bf16", TensorElement::kBf16}, {"f32", TensorElement::kF32},
+      {"u32", TensorElement::kU32}, {"s32", TensorElement::kS32},   {"b32", TensorElement::kU32},
+      {"u64", TensorElement::kU64}, {"s64", TensorElement::kS64},   {"b64", TensorElement::kU64},
+      {"f16", TensorElement::kF16}, {"bf16", TensorElement::kBf16}, {"f32", TensorElement::kF32},
       {"f64", TensorElement::kF64}};
   const std::string_view type = d.mods.take_last();
   for (const auto& [name, element] : kTypes) {
@@ -136,7 +148,8 @@ void decode_tensor(Decode& d, bool reduce) {
   const bool load = d.mods.take("mbarrier::complete_tx::bytes");
   if (!load && !d.mods.take("bulk_group")) reject("needs a completion mechanism");
   if (!d.mods.take("global")) reject("unknown state spaces");
-  if (d.mods.take_one_of({"shared::cluster", "shared::cta"}).empty()) reject("unknown state spaces");
+  if (d.mods.take_one_of({"shared::cluster", "shared::cta"}).empty())
+    reject("unknown state spaces");
   d.inst.flags |= kTensor | (load ? kLoad : 0);
   const ptx::Operand& map = d.op(load ? 1 : 0);
   take_shared(d, d.op(load ? 0 : 1));
@@ -147,7 +160,8 @@ void decode_tensor(Decode& d, bool reduce) {
   if (d.address(base, d.inst.b) != 8) reject("tensor map address must have 64 bits");
   d.inst.imm = d.inst.imm << 32 | (shared_offset & 0xffffffff);
   std::vector<u32> coordinates = d.use_list(map.elements[1], 4);
-  if (coordinates.size() != static_cast<size_t>(rank[0] - '0')) reject("wrong number of coordinates");
+  if (coordinates.size() != static_cast<size_t>(rank[0] - '0'))
+    reject("wrong number of coordinates");
   take_rest(d, 2, load, std::move(coordinates));
   d.inst.run = &issue_lanes;
 }

@@ -20,9 +20,11 @@ void map_lanes(Warp& w, const Inst& i, u32 mask) {
   const size_t ctas = w.cta->cluster->ctas.size();
   for_lanes(mask, [&](u32 l) {
     if (rank[l] >= ctas)
-      fault(w, i, FaultKind::kHardwareRule, "lane %u: mapa to CTA %u of a cluster of %zu", l, rank[l], ctas);
+      fault(w, i, FaultKind::kHardwareRule, "lane %u: mapa to CTA %u of a cluster of %zu", l,
+            rank[l], ctas);
     const T tag = static_cast<T>(a[l] & static_cast<T>(kTagMask));
-    d[l] = tag | static_cast<T>((static_cast<u32>(a[l]) & kOffsetMask) | rank[l] << kSharedRankShift);
+    d[l] =
+        tag | static_cast<T>((static_cast<u32>(a[l]) & kOffsetMask) | rank[l] << kSharedRankShift);
   });
 }
 
@@ -94,14 +96,29 @@ struct RemoteStore final : AsyncOp {
     const s64 sx = bytes == 4 ? static_cast<s32>(x) : static_cast<s64>(x);
     const s64 sy = bytes == 4 ? static_cast<s32>(y) : static_cast<s64>(y);
     switch (operation) {
-      case 1: x += y; break;
-      case 2: x = is_signed ? (sx < sy ? x : y) : (x < y ? x : y); break;
-      case 3: x = is_signed ? (sx > sy ? x : y) : (x > y ? x : y); break;
-      case 4: x = x >= y ? 0 : x + 1; break;
-      case 5: x = x == 0 || x > y ? y : x - 1; break;
-      case 6: x &= y; break;
-      case 7: x |= y; break;
-      default: x ^= y;
+      case 1:
+        x += y;
+        break;
+      case 2:
+        x = is_signed ? (sx < sy ? x : y) : (x < y ? x : y);
+        break;
+      case 3:
+        x = is_signed ? (sx > sy ? x : y) : (x > y ? x : y);
+        break;
+      case 4:
+        x = x >= y ? 0 : x + 1;
+        break;
+      case 5:
+        x = x == 0 || x > y ? y : x - 1;
+        break;
+      case 6:
+        x &= y;
+        break;
+      case 7:
+        x |= y;
+        break;
+      default:
+        x ^= y;
     }
     std::memcpy(to, &x, bytes);
   }
@@ -120,8 +137,8 @@ void remote_lanes(Warp& w, const Inst& i, u32 mask) {
     op->is_signed = i.flags & kSigned;
     const u32 address = static_cast<u32>(
         (i.flags & kAddress64 ? w.reg<u64>(i.a)[l] : w.reg<u32>(i.a)[l]) + static_cast<u64>(i.imm));
-    op->mbarrier = static_cast<u32>(
-        (i.flags & kMbar64 ? w.reg<u64>(i.b)[l] : w.reg<u32>(i.b)[l]) + u64{i.target});
+    op->mbarrier = static_cast<u32>((i.flags & kMbar64 ? w.reg<u64>(i.b)[l] : w.reg<u32>(i.b)[l]) +
+                                    u64{i.target});
     Cta* owner;
     op->to = shared_pointer(w, i, address, bytes, bytes, &owner);
     Cta* barrier_owner;
@@ -168,7 +185,8 @@ void take_remote(Decode& d, std::string_view type) {
 void decode_st_async(Decode& d) { take_remote(d, d.mods.take_last()); }
 
 void decode_red_async(Decode& d) {
-  static constexpr std::string_view kOps[] = {"add", "min", "max", "inc", "dec", "and", "or", "xor"};
+  static constexpr std::string_view kOps[] = {"add", "min", "max", "inc",
+                                              "dec", "and", "or",  "xor"};
   const std::string_view type = d.mods.take_last();
   u32 operation = 0;
   for (u32 k = 0; k < 8; ++k)

@@ -6,7 +6,22 @@
 namespace emulator::isa {
 namespace {
 
-enum class Test : u8 { kEq, kNe, kLt, kLe, kGt, kGe, kEqu, kNeu, kLtu, kLeu, kGtu, kGeu, kNum, kNan };
+enum class Test : u8 {
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kEqu,
+  kNeu,
+  kLtu,
+  kLeu,
+  kGtu,
+  kGeu,
+  kNum,
+  kNan
+};
 enum Combine : u32 { kNoCombine = 0, kAnd = 1, kOr = 2, kXor = 3, kCombineMask = 3, kInvert = 4 };
 
 struct F16Bits {
@@ -23,31 +38,53 @@ struct FlushedFloat {
 };
 
 template <class T>
-struct Value { using type = T; };
+struct Value {
+  using type = T;
+};
 template <>
-struct Value<F16Bits> { using type = float; };
+struct Value<F16Bits> {
+  using type = float;
+};
 template <>
-struct Value<Bf16Bits> { using type = float; };
+struct Value<Bf16Bits> {
+  using type = float;
+};
 template <>
-struct Value<FlushedFloat> { using type = float; };
+struct Value<FlushedFloat> {
+  using type = float;
+};
 
 template <Test kTest, class V>
 inline bool compare(V x, V y) {
   switch (kTest) {
-    case Test::kEq: return x == y;
-    case Test::kNe: return x < y || x > y;  // ordered: false with NaN
-    case Test::kLt: return x < y;
-    case Test::kLe: return x <= y;
-    case Test::kGt: return x > y;
-    case Test::kGe: return x >= y;
-    case Test::kEqu: return !(x < y) && !(x > y);
-    case Test::kNeu: return !(x == y);
-    case Test::kLtu: return !(x >= y);
-    case Test::kLeu: return !(x > y);
-    case Test::kGtu: return !(x <= y);
-    case Test::kGeu: return !(x < y);
-    case Test::kNum: return x == x && y == y;
-    case Test::kNan: return x != x || y != y;
+    case Test::kEq:
+      return x == y;
+    case Test::kNe:
+      return x < y || x > y;  // ordered: false with NaN
+    case Test::kLt:
+      return x < y;
+    case Test::kLe:
+      return x <= y;
+    case Test::kGt:
+      return x > y;
+    case Test::kGe:
+      return x >= y;
+    case Test::kEqu:
+      return !(x < y) && !(x > y);
+    case Test::kNeu:
+      return !(x == y);
+    case Test::kLtu:
+      return !(x >= y);
+    case Test::kLeu:
+      return !(x > y);
+    case Test::kGtu:
+      return !(x <= y);
+    case Test::kGeu:
+      return !(x < y);
+    case Test::kNum:
+      return x == x && y == y;
+    case Test::kNan:
+      return x != x || y != y;
   }
   return false;
 }
@@ -82,7 +119,8 @@ template <class T, Test kTest>
 void setp_pair_lanes(Warp& w, const Inst& i, u32 mask) {
   const T *a = w.reg<T>(i.a), *b = w.reg<T>(i.b);
   const u32 low = mask_of([=](u32 l) { return compare<kTest, float>(a[2 * l], b[2 * l]); });
-  const u32 high = mask_of([=](u32 l) { return compare<kTest, float>(a[2 * l + 1], b[2 * l + 1]); });
+  const u32 high =
+      mask_of([=](u32 l) { return compare<kTest, float>(a[2 * l + 1], b[2 * l + 1]); });
   const u32 p = combine(w, i, low), q = combine(w, i, high);
   set_predicate(w, i.d, mask, p);
   set_predicate(w, i.c, mask, q);
@@ -167,7 +205,8 @@ struct Comparison {
 
 // Takes the modifiers that setp and set share: CmpOp, BoolOp, ftz.
 Comparison take_comparison(Decode& d, std::string_view type) {
-  Comparison c{type, {}, d.mods.take("ftz"), type.size() > 2 && type.substr(type.size() - 2) == "x2"};
+  Comparison c{
+      type, {}, d.mods.take("ftz"), type.size() > 2 && type.substr(type.size() - 2) == "x2"};
   c.test = d.mods.take_one_of({"eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ",
                                "neu", "ltu", "leu", "gtu", "geu", "num", "nan"});
   const std::string_view op = d.mods.take_one_of({"and", "or", "xor"});
@@ -229,9 +268,7 @@ void decode_selp(Decode& d) {
   d.inst.b = d.use(2, size);
   d.inst.c = d.use_predicate(3);
   d.inst.d = d.def(0, size);
-  d.inst.run = size == 2   ? &select_lanes<u16>
-               : size == 4 ? &select_lanes<u32>
-                           : &select_lanes<u64>;
+  d.inst.run = size == 2 ? &select_lanes<u16> : size == 4 ? &select_lanes<u32> : &select_lanes<u64>;
 }
 
 template <class T, class C>
@@ -276,8 +313,8 @@ void testp_lanes(Warp& w, const Inst& i, u32 mask) {
 
 void decode_testp(Decode& d) {
   const u32 size = ptx::type_bytes(d.mods.take_last());
-  static constexpr std::string_view kNames[] = {"finite", "infinite",     "number",
-                                                "notanumber", "normal", "subnormal"};
+  static constexpr std::string_view kNames[] = {"finite",     "infinite", "number",
+                                                "notanumber", "normal",   "subnormal"};
   u32 which = 6;
   for (u32 k = 0; k < 6; ++k)
     if (d.mods.take(kNames[k])) which = k;

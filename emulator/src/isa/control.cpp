@@ -59,7 +59,8 @@ void decode_setmaxnreg(Decode& d) {
   d.mods.take("aligned");
   if (d.mods.take_last() != "u32") reject("unknown type");
   const s64 count = d.immediate(0);
-  if (count < 24 || count > 256 || count % 8) reject("register count must be 24..256, a multiple of 8");
+  if (count < 24 || count > 256 || count % 8)
+    reject("register count must be 24..256, a multiple of 8");
   d.inst.flow = Flow::kConverged;
   d.inst.run = &nothing;
 }
@@ -91,8 +92,7 @@ void call_vprintf(Warp& w, const Inst& i, u32 mask) {
     const u64 values = load_as<u64>(argument(w, i, l, 1));
     const std::string f = text_at(w, i, l, format);
     const u8* v = values ? generic(w, i, l, values) : nullptr;
-    const std::string out =
-        format_device(f, v, [&](u64 a) { return text_at(w, i, l, a); });
+    const std::string out = format_device(f, v, [&](u64 a) { return text_at(w, i, l, a); });
     std::fwrite(out.data(), 1, out.size(), stdout);
     set_result(w, i, l, count_conversions(f), 4);
   });

@@ -1,4 +1,6 @@
 // cvt in all its forms, and the packed conversions.
+#include <cmath>
+
 #include "isa/handlers.hpp"
 #include "isa/lanes.hpp"
 #include "num/fp.hpp"
@@ -71,36 +73,50 @@ u64 zero_extend(u64 v, u32 bits) { return bits == 64 ? v : v & ((1ull << bits) -
 
 double to_double(const Plan& p, u64 raw) {
   switch (p.from) {
-    case Kind::kF16: return static_cast<double>(num::f16_to_float(static_cast<u16>(raw)));
-    case Kind::kBf16: return static_cast<double>(num::bf16_to_float(static_cast<u16>(raw)));
+    case Kind::kF16:
+      return static_cast<double>(num::f16_to_float(static_cast<u16>(raw)));
+    case Kind::kBf16:
+      return static_cast<double>(num::bf16_to_float(static_cast<u16>(raw)));
     case Kind::kFloat: {
       const float f = num::bits_to_float(static_cast<u32>(raw));
       return static_cast<double>(p.ftz ? num::flush(f) : f);
     }
-    default: return std::bit_cast<double>(raw);
+    default:
+      return std::bit_cast<double>(raw);
   }
 }
 
 u64 from_double(const Plan& p, double x) {
   if (p.integral) x = num::round_to_integral(x, p.rounding);
   if (p.saturate) x = x > 0 ? (x < 1 ? x : 1.0) : 0.0;  // NaN becomes 0
-  if (p.relu && x < 0) x = 0;
+  if (p.relu && std::signbit(x) && x == x) x = 0;
   const Rounding mode = p.integral ? Rounding::kNearestEven : p.rounding;
   switch (p.to) {
-    case Kind::kF16: return num::double_to_f16(x, mode);
-    case Kind::kBf16: return num::double_to_bf16(x, mode);
+    case Kind::kF16:
+      return num::double_to_f16(x, mode);
+    case Kind::kBf16:
+      return num::double_to_bf16(x, mode);
     case Kind::kFloat: {
       const float f = num::double_to_f32(x, mode);
       return num::float_to_bits(p.ftz ? num::flush(f) : f);
     }
-    default: return std::bit_cast<u64>(x != x ? std::bit_cast<double>(0x7ff8000000000000ull) : x);
+    default:
+      return std::bit_cast<u64>(x != x ? std::bit_cast<double>(0x7ff8000000000000ull) : x);
   }
+}
+
+// .sat of an integer: 0 and below become 0, everything else 1.
+u64 saturated_unit(const Plan& p, bool positive) {
+  if (!positive) return 0;
+  return p.to == Kind::kFloat ? num::float_to_bits(1.0f) : std::bit_cast<u64>(1.0);
 }
 
 u64 integer_to_float(const Plan& p, u64 raw) {
   const bool is_signed = p.from == Kind::kSigned;
   const s64 s = sign_extend(raw, p.from_bits);
   const u64 u = zero_extend(raw, p.from_bits);
+  if (p.saturate && (p.to == Kind::kFloat || p.to == Kind::kDouble))
+    return saturated_unit(p, is_signed ? s > 0 : u > 0);
   if (p.to == Kind::kFloat)
     return num::float_to_bits(is_signed ? num::from_integer<float>(s, p.rounding)
                                         : num::from_integer<float>(u, p.rounding));
@@ -115,6 +131,8 @@ u64 integer_to_float(const Plan& p, u64 raw) {
 
 u64 float_to_integer(const Plan& p, double x) {
   const bool is_signed = p.to == Kind::kSigned;
+  // NaN becomes 0, or the top bit alone if either side has 64 bits.
+  if (x != x) return p.from_bits == 64 || p.to_bits == 64 ? u64{1} << (p.to_bits - 1) : 0;
   switch (p.to_bits) {
     case 8:
       return is_signed ? static_cast<u64>(static_cast<s64>(num::to_integer<s8>(x, p.rounding)))
@@ -133,8 +151,8 @@ u64 float_to_integer(const Plan& p, double x) {
 
 u64 integer_to_integer(const Plan& p, u64 raw) {
   const bool from_signed = p.from == Kind::kSigned, to_signed = p.to == Kind::kSigned;
-  u64 v = from_signed ? static_cast<u64>(sign_extend(raw, p.from_bits))
-                      : zero_extend(raw, p.from_bits);
+  u64 v =
+      from_signed ? static_cast<u64>(sign_extend(raw, p.from_bits)) : zero_extend(raw, p.from_bits);
   if (p.saturate) {
     const u64 high = to_signed ? (1ull << (p.to_bits - 1)) - 1 : zero_extend(~0ull, p.to_bits);
     if (from_signed && static_cast<s64>(v) < 0) {
@@ -170,11 +188,16 @@ void convert_any(Warp& w, const Inst& i, u32 mask) {
 enum PairFlags : u32 { kPairBf16 = 1, kPairRelu = 2, kPairSatfinite = 4, kPairZero = 8 };
 
 u16 narrow(float x, u32 flags) {
-  if ((flags & kPairRelu) && x < 0) x = 0;
+  if ((flags & kPairRelu) && std::signbit(x) && x == x) x = 0;
   const Rounding mode = flags & kPairZero ? Rounding::kZero : Rounding::kNearestEven;
   const bool bf16 = flags & kPairBf16;
   const double v = static_cast<double>(x);
-  u16 h = bf16 ? num::double_to_bf16(v, mode) : num::double_to_f16(v, mode);
+  u16 h;
+  if (mode == Rounding::kNearestEven) {
+    h = bf16 ? num::float_to_bf16(x) : num::float_to_f16(x);
+  } else {
+    h = bf16 ? num::double_to_bf16(v, mode) : num::double_to_f16(v, mode);
+  }
   const u16 infinity = bf16 ? 0x7f80 : 0x7c00;
   if ((flags & kPairSatfinite) && (h & 0x7fff) == infinity)
     h = static_cast<u16>((h & 0x8000) | (infinity - 1));
@@ -205,8 +228,8 @@ void convert_tf32(Warp& w, const Inst& i, u32 mask) {
       d[l] = num::kCanonicalNan32;
       return;
     }
-    double v = num::round_to(static_cast<double>(x), num::kTf32,
-                             static_cast<Rounding>(i.flags & 7));
+    double v =
+        num::round_to(static_cast<double>(x), num::kTf32, static_cast<Rounding>(i.flags & 7));
     if ((i.flags & 8) && std::isinf(v)) v = std::copysign(0x1.ffcp127, v);
     d[l] = num::float_to_bits(static_cast<float>(v));
   });
@@ -323,11 +346,49 @@ bool take_rounding(Decode& d, Plan& p) {
   return false;
 }
 
+// cvt.pack.sat: two saturated values side by side; above two bytes, the lower half of c.
+u32 clamp_to(s32 x, s32 low, s32 high) {
+  return static_cast<u32>(x < low ? low : x > high ? high : x);
+}
+
+template <s32 kLow, s32 kHigh>
+void pack_bytes(Warp& w, const Inst& i, u32 mask) {
+  const s32 *a = w.reg<s32>(i.a), *b = w.reg<s32>(i.b);
+  const u32* c = w.reg<u32>(i.c);
+  u32* d = w.reg<u32>(i.d);
+  for_lanes(mask, [=](u32 l) {
+    d[l] = c[l] << 16 | (clamp_to(a[l], kLow, kHigh) & 0xff) << 8 |
+           (clamp_to(b[l], kLow, kHigh) & 0xff);
+  });
+}
+
+template <s32 kLow, s32 kHigh>
+void pack_halves(Warp& w, const Inst& i, u32 mask) {
+  const s32 *a = w.reg<s32>(i.a), *b = w.reg<s32>(i.b);
+  u32* d = w.reg<u32>(i.d);
+  for_lanes(mask, [=](u32 l) {
+    d[l] = clamp_to(a[l], kLow, kHigh) << 16 | (clamp_to(b[l], kLow, kHigh) & 0xffff);
+  });
+}
+
+void decode_pack(Decode& d) {
+  if (!d.mods.take("sat")) reject("needs .sat");
+  const bool bytes = d.mods.take("b32");
+  const std::string_view type = d.mods.take_one_of({"s8", "u8", "s16", "u16"});
+  if (!d.mods.take("s32") || bytes != (type == "s8" || type == "u8")) reject("unknown types");
+  d.inst.a = d.use(1, 4);
+  d.inst.b = d.use(2, 4);
+  if (bytes) d.inst.c = d.use(3, 4);
+  d.inst.d = d.def(0, 4);
+  d.inst.run = type == "s8"    ? &pack_bytes<-128, 127>
+               : type == "u8"  ? &pack_bytes<0, 255>
+               : type == "s16" ? &pack_halves<-32768, 32767>
+                               : &pack_halves<0, 65535>;
+}
+
 void decode_cvt(Decode& d) {
+  if (d.mods.take("pack")) return decode_pack(d);
   const std::string_view from = d.mods.take_last(), to = d.mods.take_last();
-  if (d.mods.take("pack")) {
-    reject("cvt.pack is not supported");
-  }
   if (is_fp8_pair(from) || is_fp8_pair(to)) return decode_fp8(d, to, from);
   if (to == "tf32" && from == "f32") return decode_tf32(d);
   if ((to == "f16x2" || to == "bf16x2") && from == "f32")

@@ -57,8 +57,9 @@ void copy_lanes(Warp& w, const Inst& i, u32 mask) {
     op->source_bytes[l] = n;
     op->from[l] = n ? global_pointer(w, i, global[l], n, 1) : nullptr;
     if (global[l] & (op->bytes - 1))
-      fault(w, i, FaultKind::kMisalignedAddress, "lane %u: cp.async source 0x%llx is not aligned to %u",
-            l, static_cast<unsigned long long>(global[l]), op->bytes);
+      fault(w, i, FaultKind::kMisalignedAddress,
+            "lane %u: cp.async source 0x%llx is not aligned to %u", l,
+            static_cast<unsigned long long>(global[l]), op->bytes);
   });
   if (auto* o = observer_of(w))
     o->cp_async(event_of(w, i, mask), op->bytes, offsets, global, op->source_bytes);
@@ -89,7 +90,8 @@ Step wait_group(Warp& w, const Inst& i, Group&, u32 mask) {
 
 Step wait_all(Warp& w, const Inst& i, Group&, u32 mask) {
   for (const auto& op : w.cta->pending)
-    if (op->kind == AsyncOp::Kind::kCopy && op->warp == w.id && (op->mask & mask)) return Step::kStall;
+    if (op->kind == AsyncOp::Kind::kCopy && op->warp == w.id && (op->mask & mask))
+      return Step::kStall;
   if (auto* o = observer_of(w)) o->cp_async_wait_all(event_of(w, i, mask));
   return Step::kDone;
 }

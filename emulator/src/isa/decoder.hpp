@@ -72,7 +72,7 @@ using DecodeFn = void (*)(Decode&);
 // One entry for an opcode whose operands are plain registers: d, a, b, c.
 struct AluEntry {
   Handler run = nullptr;
-  u8 operands = 0;         // sources
+  u8 operands = 0;            // sources
   u8 size[4] = {0, 0, 0, 0};  // bytes of d, a, b, c; 0 for predicates
 };
 
@@ -167,6 +167,7 @@ class KernelBuilder {
   void place_dynamic_shared();
   void resolve_branches();
   void allocate_registers();
+  void mark_observed(const std::vector<u32>& offsets);
 
   Module& module_;
   const ptx::Function& entry_;

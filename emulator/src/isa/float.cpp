@@ -31,9 +31,12 @@ struct Saturated {
 
 template <class Z>
 void add_nearest(Registry& r, const std::string& suffix) {
-  auto add = binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x) + Z::in(y)); });
-  auto sub = binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x) - Z::in(y)); });
-  auto mul = binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x) * Z::in(y)); });
+  auto add =
+      binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x) + Z::in(y)); });
+  auto sub =
+      binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x)-Z::in(y)); });
+  auto mul =
+      binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x)*Z::in(y)); });
   for (const char* mode : {"", ".rn"}) {
     r.alu("add" + std::string(mode) + suffix, add);
     r.alu("sub" + std::string(mode) + suffix, sub);
@@ -87,10 +90,10 @@ void add_all_modes(Registry& r, const std::string& z) {
   add_directed<Saturated<Z>, Rounding::kZero>(r, ".rz", z + ".sat.f32");
   add_directed<Saturated<Z>, Rounding::kDown>(r, ".rm", z + ".sat.f32");
   add_directed<Saturated<Z>, Rounding::kUp>(r, ".rp", z + ".sat.f32");
-  r.alu("div.rn" + z + ".f32", binary<float, float, float>([](float x, float y) {
-          return Z::out(Z::in(x) / Z::in(y));
-        }));
-  r.alu("rcp.rn" + z + ".f32", unary<float, float>([](float x) { return Z::out(1.0f / Z::in(x)); }));
+  r.alu("div.rn" + z + ".f32",
+        binary<float, float, float>([](float x, float y) { return Z::out(Z::in(x) / Z::in(y)); }));
+  r.alu("rcp.rn" + z + ".f32",
+        unary<float, float>([](float x) { return Z::out(1.0f / Z::in(x)); }));
   r.alu("sqrt.rn" + z + ".f32",
         unary<float, float>([](float x) { return Z::out(__builtin_sqrtf(Z::in(x))); }));
   add_division<Z, Rounding::kZero>(r, ".rz", z + ".f32");
@@ -100,12 +103,10 @@ void add_all_modes(Registry& r, const std::string& z) {
 
 template <class Z>
 void add_min_max(Registry& r, const std::string& z) {
-  r.alu("min" + z + ".f32", binary<float, float, float>([](float x, float y) {
-          return num::min_ptx(Z::in(x), Z::in(y));
-        }));
-  r.alu("max" + z + ".f32", binary<float, float, float>([](float x, float y) {
-          return num::max_ptx(Z::in(x), Z::in(y));
-        }));
+  r.alu("min" + z + ".f32", binary<float, float, float>(
+                                [](float x, float y) { return num::min_ptx(Z::in(x), Z::in(y)); }));
+  r.alu("max" + z + ".f32", binary<float, float, float>(
+                                [](float x, float y) { return num::max_ptx(Z::in(x), Z::in(y)); }));
   r.alu("min" + z + ".NaN.f32", binary<float, float, float>([](float x, float y) {
           return x != x || y != y ? num::bits_to_float(num::kCanonicalNan32)
                                   : num::min_ptx(Z::in(x), Z::in(y));
@@ -124,12 +125,10 @@ void add_min_max(Registry& r, const std::string& z) {
           const float m = num::max_ptx(__builtin_fabsf(Z::in(x)), __builtin_fabsf(Z::in(y)));
           return m != m ? m : num::bits_to_float(num::float_to_bits(m) | s);
         }));
-  r.alu("neg" + z + ".f32", unary<u32, float>([](float x) {
-          return num::float_to_bits(Z::in(x)) ^ 0x80000000;
-        }));
-  r.alu("abs" + z + ".f32", unary<u32, float>([](float x) {
-          return num::float_to_bits(Z::in(x)) & 0x7fffffff;
-        }));
+  r.alu("neg" + z + ".f32",
+        unary<u32, float>([](float x) { return num::float_to_bits(Z::in(x)) ^ 0x80000000; }));
+  r.alu("abs" + z + ".f32",
+        unary<u32, float>([](float x) { return num::float_to_bits(Z::in(x)) & 0x7fffffff; }));
 }
 
 // Bounds of the PTX manual: relative where not said otherwise.
@@ -139,22 +138,26 @@ constexpr double kEx2Bound = 0x1p-22, kTanhBound = 0x1p-11, kRsqrtBound = 0x1.2p
 
 template <class Z, bool kInject>
 void add_approximate(Registry& r, const std::string& z) {
-  r.alu("ex2.approx" + z + ".f32", unary<float, float>([](float x) {
-          const float y = num::ex2(Z::in(x));
-          return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kEx2Bound) : y);
-        }));
+  r.alu(
+      "ex2.approx" + z + ".f32", unary<float, float>([](float x) {
+        const float y = num::ex2(Z::in(x));
+        return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kEx2Bound) : y);
+      }));
   r.alu("rsqrt.approx" + z + ".f32", unary<float, float>([](float x) {
           const float y = num::rsqrt(Z::in(x));
-          return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kRsqrtBound) : y);
+          return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kRsqrtBound)
+                                : y);
         }));
-  r.alu("rcp.approx" + z + ".f32", unary<float, float>([](float x) {
-          const float y = num::rcp(Z::in(x));
-          return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kRcpBound) : y);
-        }));
-  r.alu("sqrt.approx" + z + ".f32", unary<float, float>([](float x) {
-          const float y = canonical(__builtin_sqrtf(Z::in(x)));
-          return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kSqrtBound) : y);
-        }));
+  r.alu(
+      "rcp.approx" + z + ".f32", unary<float, float>([](float x) {
+        const float y = num::rcp(Z::in(x));
+        return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kRcpBound) : y);
+      }));
+  r.alu(
+      "sqrt.approx" + z + ".f32", unary<float, float>([](float x) {
+        const float y = canonical(__builtin_sqrtf(Z::in(x)));
+        return Z::out(kInject ? num::with_relative_error(y, num::float_to_bits(x), kSqrtBound) : y);
+      }));
   r.alu("lg2.approx" + z + ".f32", unary_slow<float, float>([](float x) {
           const float y = num::lg2(Z::in(x));
           if (!kInject || !std::isfinite(y)) return Z::out(y);
@@ -165,13 +168,13 @@ void add_approximate(Registry& r, const std::string& z) {
         }));
   r.alu("sin.approx" + z + ".f32", unary_slow<float, float>([](float x) {
           const float y = num::sin_nearest(Z::in(x));
-          return Z::out(kInject ? num::with_absolute_error(y, num::float_to_bits(x), kSinAbsoluteBound)
-                                : y);
+          return Z::out(
+              kInject ? num::with_absolute_error(y, num::float_to_bits(x), kSinAbsoluteBound) : y);
         }));
   r.alu("cos.approx" + z + ".f32", unary_slow<float, float>([](float x) {
           const float y = num::cos_nearest(Z::in(x));
-          return Z::out(kInject ? num::with_absolute_error(y, num::float_to_bits(x), kSinAbsoluteBound)
-                                : y);
+          return Z::out(
+              kInject ? num::with_absolute_error(y, num::float_to_bits(x), kSinAbsoluteBound) : y);
         }));
   auto div = binary<float, float, float>([](float x, float y) {
     // div.approx returns 0 for 2^126 < |y| < 2^128, div.full scales; both are within 2 ulp.
@@ -193,23 +196,18 @@ void add_tanh(Registry& r) {
 
 template <Rounding kMode>
 void add_f64_mode(Registry& r, const std::string& m) {
-  r.alu("add" + m + ".f64", binary_slow<double, double, double>([](double x, double y) {
-          return num::add_rounded(x, y, kMode);
-        }));
-  r.alu("sub" + m + ".f64", binary_slow<double, double, double>([](double x, double y) {
-          return num::add_rounded(x, -y, kMode);
-        }));
-  r.alu("mul" + m + ".f64", binary_slow<double, double, double>([](double x, double y) {
-          return num::mul_rounded(x, y, kMode);
-        }));
-  auto fma = ternary_slow<double, double, double, double>([](double x, double y, double z) {
-    return num::fma_rounded(x, y, z, kMode);
-  });
+  r.alu("add" + m + ".f64", binary_slow<double, double, double>(
+                                [](double x, double y) { return num::add_rounded(x, y, kMode); }));
+  r.alu("sub" + m + ".f64", binary_slow<double, double, double>(
+                                [](double x, double y) { return num::add_rounded(x, -y, kMode); }));
+  r.alu("mul" + m + ".f64", binary_slow<double, double, double>(
+                                [](double x, double y) { return num::mul_rounded(x, y, kMode); }));
+  auto fma = ternary_slow<double, double, double, double>(
+      [](double x, double y, double z) { return num::fma_rounded(x, y, z, kMode); });
   r.alu("fma" + m + ".f64", fma);
   r.alu("mad" + m + ".f64", fma);
-  r.alu("div" + m + ".f64", binary_slow<double, double, double>([](double x, double y) {
-          return num::div_rounded(x, y, kMode);
-        }));
+  r.alu("div" + m + ".f64", binary_slow<double, double, double>(
+                                [](double x, double y) { return num::div_rounded(x, y, kMode); }));
   r.alu("rcp" + m + ".f64",
         unary_slow<double, double>([](double x) { return num::div_rounded(1.0, x, kMode); }));
   r.alu("sqrt" + m + ".f64",
@@ -221,9 +219,12 @@ void add_f64(Registry& r) {
   add_f64_mode<Rounding::kDown>(r, ".rm");
   add_f64_mode<Rounding::kUp>(r, ".rp");
   for (const std::string m : {"", ".rn"}) {
-    r.alu("add" + m + ".f64", binary<double, double, double>([](double x, double y) { return x + y; }));
-    r.alu("sub" + m + ".f64", binary<double, double, double>([](double x, double y) { return x - y; }));
-    r.alu("mul" + m + ".f64", binary<double, double, double>([](double x, double y) { return x * y; }));
+    r.alu("add" + m + ".f64",
+          binary<double, double, double>([](double x, double y) { return x + y; }));
+    r.alu("sub" + m + ".f64",
+          binary<double, double, double>([](double x, double y) { return x - y; }));
+    r.alu("mul" + m + ".f64",
+          binary<double, double, double>([](double x, double y) { return x * y; }));
   }
   auto fma = ternary<double, double, double, double>(
       [](double x, double y, double z) { return __builtin_fma(x, y, z); });
@@ -241,8 +242,10 @@ void add_f64(Registry& r) {
         }));
   r.alu("rsqrt.approx.f64",
         unary_slow<double, double>([](double x) { return 1.0 / std::sqrt(x); }));
-  r.alu("min.f64", binary_slow<double, double, double>([](double x, double y) { return std::fmin(x, y); }));
-  r.alu("max.f64", binary_slow<double, double, double>([](double x, double y) { return std::fmax(x, y); }));
+  r.alu("min.f64",
+        binary_slow<double, double, double>([](double x, double y) { return std::fmin(x, y); }));
+  r.alu("max.f64",
+        binary_slow<double, double, double>([](double x, double y) { return std::fmax(x, y); }));
   r.alu("neg.f64", unary<u64, u64>([](u64 x) { return x ^ 0x8000000000000000ull; }));
   r.alu("abs.f64", unary<u64, u64>([](u64 x) { return x & 0x7fffffffffffffffull; }));
 }
@@ -263,9 +266,8 @@ void add_float(Registry& r) {
     add_approximate<Flushed, false>(r, ".ftz");
     add_tanh<false>(r);
   }
-  r.alu("copysign.f32", binary<u32, u32, u32>([](u32 a, u32 b) {
-          return (a & 0x80000000) | (b & 0x7fffffff);
-        }));
+  r.alu("copysign.f32",
+        binary<u32, u32, u32>([](u32 a, u32 b) { return (a & 0x80000000) | (b & 0x7fffffff); }));
   r.alu("copysign.f64", binary<u64, u64, u64>([](u64 a, u64 b) {
           return (a & 0x8000000000000000ull) | (b & 0x7fffffffffffffffull);
         }));

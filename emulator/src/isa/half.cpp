@@ -12,13 +12,13 @@ using num::add_to_odd;
 struct F16 {
   static float load(u16 x) { return num::f16_to_float(x); }
   static u16 store(float x) { return num::float_to_f16(x); }
-  static u16 store(double x) { return num::double_to_f16(x); }
+  static u16 store(double x) { return num::float_to_f16(num::to_float_odd(x)); }
   static constexpr u16 kInfinity = 0x7c00;
 };
 struct Bf16 {
   static float load(u16 x) { return num::bf16_to_float(x); }
   static u16 store(float x) { return num::float_to_bf16(x); }
-  static u16 store(double x) { return num::double_to_bf16(x); }
+  static u16 store(double x) { return num::float_to_bf16(num::to_float_odd(x)); }
   static constexpr u16 kInfinity = 0x7f80;
 };
 
@@ -84,8 +84,8 @@ u16 mul(u16 x, u16 y) {
 }
 template <class H, class V>
 u16 fma(u16 x, u16 y, u16 z) {
-  const double product = static_cast<double>(H::load(input<H, V>(x))) *
-                         static_cast<double>(H::load(input<H, V>(y)));
+  const double product =
+      static_cast<double>(H::load(input<H, V>(x))) * static_cast<double>(H::load(input<H, V>(y)));
   return output<H, V>(H::store(add_to_odd(product, static_cast<double>(H::load(input<H, V>(z))))));
 }
 
@@ -116,26 +116,28 @@ u32 pairwise(u32 x, u32 y, F f) {
          static_cast<u32>(f(static_cast<u16>(x >> 16), static_cast<u16>(y >> 16))) << 16;
 }
 
-// Registers the scalar and the packed form of an operation.
+// Registers the scalar and the packed form of an operation, lane by lane: vectorising all variants
+// would triple the time to compile this file. The common ones are replaced at the end.
 template <class F>
 void add_unary(Registry& r, const std::string& op, const std::string& type, F) {
-  r.alu(op + "." + type, unary<u16, u16>(F{}));
-  r.alu(op + "." + type + "x2", unary<u32, u32>([](u32 x) {
+  r.alu(op + "." + type, unary_slow<u16, u16>(F{}));
+  r.alu(op + "." + type + "x2", unary_slow<u32, u32>([](u32 x) {
           return static_cast<u32>(F{}(static_cast<u16>(x))) |
                  static_cast<u32>(F{}(static_cast<u16>(x >> 16))) << 16;
         }));
 }
 template <class F>
 void add_binary(Registry& r, const std::string& op, const std::string& type, F) {
-  r.alu(op + "." + type, binary<u16, u16, u16>(F{}));
+  r.alu(op + "." + type, binary_slow<u16, u16, u16>(F{}));
   r.alu(op + "." + type + "x2",
-        binary<u32, u32, u32>([](u32 x, u32 y) { return pairwise(x, y, F{}); }));
+        binary_slow<u32, u32, u32>([](u32 x, u32 y) { return pairwise(x, y, F{}); }));
 }
 template <class F>
 void add_ternary(Registry& r, const std::string& op, const std::string& type, F) {
-  r.alu(op + "." + type, ternary<u16, u16, u16, u16>(F{}));
-  r.alu(op + "." + type + "x2", ternary<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
-          return static_cast<u32>(F{}(static_cast<u16>(x), static_cast<u16>(y), static_cast<u16>(z))) |
+  r.alu(op + "." + type, ternary_slow<u16, u16, u16, u16>(F{}));
+  r.alu(op + "." + type + "x2", ternary_slow<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
+          return static_cast<u32>(
+                     F{}(static_cast<u16>(x), static_cast<u16>(y), static_cast<u16>(z))) |
                  static_cast<u32>(F{}(static_cast<u16>(x >> 16), static_cast<u16>(y >> 16),
                                       static_cast<u16>(z >> 16)))
                      << 16;
@@ -158,12 +160,10 @@ void add_fma(Registry& r, const std::string& variant, const std::string& type) {
 
 template <class H, class V>
 void add_min_max(Registry& r, const std::string& z, const std::string& type) {
-  add_binary(r, "min" + z, type, [](u16 x, u16 y) {
-    return minimum<H>(input<H, V>(x), input<H, V>(y));
-  });
-  add_binary(r, "max" + z, type, [](u16 x, u16 y) {
-    return maximum<H>(input<H, V>(x), input<H, V>(y));
-  });
+  add_binary(r, "min" + z, type,
+             [](u16 x, u16 y) { return minimum<H>(input<H, V>(x), input<H, V>(y)); });
+  add_binary(r, "max" + z, type,
+             [](u16 x, u16 y) { return maximum<H>(input<H, V>(x), input<H, V>(y)); });
   add_binary(r, "min" + z + ".NaN", type, [](u16 x, u16 y) {
     return any_nan<H>(x, y) ? num::kCanonicalNan16 : minimum<H>(input<H, V>(x), input<H, V>(y));
   });
@@ -211,6 +211,28 @@ void add_approximate(Registry& r) {
   });
 }
 
+template <class H>
+void add_common(Registry& r, const std::string& type) {
+  for (const char* mode : {".", ".rn."}) {
+    r.alu("add" + (mode + type), binary<u32, u32, u32>([](u32 x, u32 y) {
+            return pairwise(x, y, [](u16 a, u16 b) { return add<H, Keep>(a, b); });
+          }));
+    r.alu("sub" + (mode + type), binary<u32, u32, u32>([](u32 x, u32 y) {
+            return pairwise(x, y, [](u16 a, u16 b) { return sub<H, Keep>(a, b); });
+          }));
+    r.alu("mul" + (mode + type), binary<u32, u32, u32>([](u32 x, u32 y) {
+            return pairwise(x, y, [](u16 a, u16 b) { return mul<H, Keep>(a, b); });
+          }));
+  }
+  r.alu("fma.rn." + type, ternary<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
+          auto one = [](u32 a, u32 b, u32 c) {
+            return static_cast<u32>(
+                fma<H, Keep>(static_cast<u16>(a), static_cast<u16>(b), static_cast<u16>(c)));
+          };
+          return one(x, y, z) | one(x >> 16, y >> 16, z >> 16) << 16;
+        }));
+}
+
 }  // namespace
 
 void add_half(Registry& r) {
@@ -230,6 +252,8 @@ void add_half(Registry& r) {
   add_min_max<F16, Keep>(r, "", "f16");
   add_min_max<F16, Ftz>(r, ".ftz", "f16");
   add_min_max<Bf16, Keep>(r, "", "bf16");
+  add_common<F16>(r, "f16x2");
+  add_common<Bf16>(r, "bf16x2");
   if (options().approx == ApproxPolicy::kInjectError) {
     add_approximate<true>(r);
   } else {

@@ -11,6 +11,7 @@ namespace emulator::isa {
 void decode_instruction(Decode& d);
 Handler find_builtin_function(std::string_view name);
 bool is_wgmma_wait(const Inst& inst);
+bool is_wgmma(const Inst& inst);  // mma_async
 void decode_red_async(Decode& d);
 void decode_st_async(Decode& d);
 void decode_bulk(Decode& d);  // cp.async.bulk and cp.reduce.async.bulk

@@ -13,17 +13,29 @@ using s128 = __int128;
 template <class T>
 struct Wide;
 template <>
-struct Wide<u16> { using type = u32; };
+struct Wide<u16> {
+  using type = u32;
+};
 template <>
-struct Wide<s16> { using type = s32; };
+struct Wide<s16> {
+  using type = s32;
+};
 template <>
-struct Wide<u32> { using type = u64; };
+struct Wide<u32> {
+  using type = u64;
+};
 template <>
-struct Wide<s32> { using type = s64; };
+struct Wide<s32> {
+  using type = s64;
+};
 template <>
-struct Wide<u64> { using type = u128; };
+struct Wide<u64> {
+  using type = u128;
+};
 template <>
-struct Wide<s64> { using type = s128; };
+struct Wide<s64> {
+  using type = s128;
+};
 
 template <class T>
 constexpr u32 kBits = sizeof(T) * 8;
@@ -65,13 +77,14 @@ void add_arithmetic(Registry& r, const std::string& t) {
   r.alu("mad.lo." + t, ternary<U, U, U, U>([](U x, U y, U z) {
           return static_cast<U>(static_cast<u64>(x) * y + z);
         }));
-  r.alu("mad.hi." + t, ternary<T, T, T, T>([](T x, T y, T z) {
-          return static_cast<T>(static_cast<U>((static_cast<W>(x) * static_cast<W>(y)) >> kBits<T>) +
-                                static_cast<U>(z));
-        }));
+  r.alu(
+      "mad.hi." + t, ternary<T, T, T, T>([](T x, T y, T z) {
+        return static_cast<T>(static_cast<U>((static_cast<W>(x) * static_cast<W>(y)) >> kBits<T>) +
+                              static_cast<U>(z));
+      }));
   r.alu("sad." + t, ternary<U, T, T, U>([](T x, T y, U z) {
-          const U d = x < y ? static_cast<U>(y) - static_cast<U>(x)
-                            : static_cast<U>(x) - static_cast<U>(y);
+          const U d =
+              x < y ? static_cast<U>(y) - static_cast<U>(x) : static_cast<U>(x) - static_cast<U>(y);
           return static_cast<U>(z + d);
         }));
   r.alu("div." + t, binary_slow<T, T, T>([](T x, T y) { return divide(x, y); }));
@@ -154,8 +167,7 @@ void carry_lanes(Warp& w, const Inst& i, u32 mask) {
     const u128 sum = static_cast<u128>(x) + y + in;
     const bool out = (sum >> kBits<T>) != 0;
     d[l] = static_cast<T>(sum);
-    if (i.flags & kCarryOut)
-      carry = (carry & ~(1u << l)) | static_cast<u32>(out != borrow) << l;
+    if (i.flags & kCarryOut) carry = (carry & ~(1u << l)) | static_cast<u32>(out != borrow) << l;
   });
 }
 
@@ -173,7 +185,7 @@ void mad_carry_lanes(Warp& w, const Inst& i, u32 mask) {
     const u128 sum = static_cast<u128>(static_cast<U>(x)) + static_cast<U>(c[l]) + in;
     d[l] = static_cast<T>(sum);
     if (i.flags & kCarryOut)
-      carry = (carry & ~(1u << l)) | static_cast<u32>((sum >> kBits<T>) & 1) << l;
+      carry = (carry & ~(1u << l)) | static_cast<u32>((sum >> kBits<T>)&1) << l;
   });
 }
 
@@ -190,8 +202,8 @@ void decode_carry(Decode& d) {
   const bool high = mad && d.mods.take("hi");
   if (mad && !high && !d.mods.take("lo")) reject("needs .lo or .hi");
   if (size != 4 && size != 8) reject("unknown type");
-  d.inst.flags = (takes ? kCarryIn : 0) | (out ? kCarryOut : 0) | (sub ? kSubtract : 0) |
-                 (high ? 8u : 0u);
+  d.inst.flags =
+      (takes ? kCarryIn : 0) | (out ? kCarryOut : 0) | (sub ? kSubtract : 0) | (high ? 8u : 0u);
   d.inst.a = d.use(1, size);
   d.inst.b = d.use(2, size);
   if (mad) d.inst.c = d.use(3, size);
@@ -220,12 +232,10 @@ void add_integer(Registry& r) {
   add_signed<s64>(r, "s64");
   add_packed(r, "u16x2", Sign::kUnsigned);
   add_packed(r, "s16x2", Sign::kSigned);
-  r.alu("add.sat.s32", binary<s32, s32, s32>([](s32 x, s32 y) {
-          return saturate32(static_cast<s64>(x) + y);
-        }));
-  r.alu("sub.sat.s32", binary<s32, s32, s32>([](s32 x, s32 y) {
-          return saturate32(static_cast<s64>(x) - y);
-        }));
+  r.alu("add.sat.s32",
+        binary<s32, s32, s32>([](s32 x, s32 y) { return saturate32(static_cast<s64>(x) + y); }));
+  r.alu("sub.sat.s32",
+        binary<s32, s32, s32>([](s32 x, s32 y) { return saturate32(static_cast<s64>(x) - y); }));
   r.alu("mad.hi.sat.s32", ternary<s32, s32, s32, s32>([](s32 x, s32 y, s32 z) {
           return saturate32(((static_cast<s64>(x) * y) >> 32) + z);
         }));
@@ -237,11 +247,16 @@ void add_integer(Registry& r) {
           const s32 m = x > y ? x : y;
           return m < 0 ? 0 : m;
         }));
-  r.alu("mul24.lo.u32", binary<u32, u32, u32>([](u32 x, u32 y) {
-          return (x & 0xffffff) * (y & 0xffffff);
-        }));
+  r.alu("mul24.lo.u32",
+        binary<u32, u32, u32>([](u32 x, u32 y) { return (x & 0xffffff) * (y & 0xffffff); }));
   r.alu("mul24.lo.s32", binary<s32, u32, u32>([](u32 x, u32 y) {
           return static_cast<s32>(static_cast<s64>(sign24(x)) * sign24(y));
+        }));
+  r.alu("mul24.hi.u32", binary<u32, u32, u32>([](u32 x, u32 y) {
+          return static_cast<u32>(u64{x & 0xffffff} * (y & 0xffffff) >> 16);
+        }));
+  r.alu("mul24.hi.s32", binary<s32, u32, u32>([](u32 x, u32 y) {
+          return static_cast<s32>(static_cast<s64>(sign24(x)) * sign24(y) >> 16);
         }));
   r.alu("mad24.lo.u32", ternary<u32, u32, u32, u32>([](u32 x, u32 y, u32 z) {
           return (x & 0xffffff) * (y & 0xffffff) + z;

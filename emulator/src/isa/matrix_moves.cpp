@@ -14,8 +14,8 @@ void find_rows(Warp& w, const Inst& i, check::AccessKind kind, LanePointers& row
   const u32 count = 8 * i.op_count;
   const u32 mask = count == 32 ? kAllLanes : (1u << count) - 1;
   load_addresses(w, i.a, i.flags & kAddress64 ? 8 : 4, i.imm, rows.address);
-  resolve(w, i, static_cast<Space>(i.space), mask, 16, {kind, 16, check::Order::kWeak, check::Scope::kGpu},
-          rows);
+  resolve(w, i, static_cast<Space>(i.space), mask, 16,
+          {kind, 16, check::Order::kWeak, check::Scope::kGpu}, rows);
 }
 
 void ldmatrix(Warp& w, const Inst& i, u32) {

@@ -75,7 +75,8 @@ void load_any(Warp& w, const Inst& i, u32 mask) {
     for (u32 k = 0; k < i.op_count; ++k) {
       u8 v[16] = {};
       std::memcpy(v, lanes.pointer[l] + k * element, element);
-      if ((i.flags & kSigned) && (v[element - 1] & 0x80)) std::memset(v + element, 0xff, 16 - element);
+      if ((i.flags & kSigned) && (v[element - 1] & 0x80))
+        std::memset(v + element, 0xff, 16 - element);
       std::memcpy(w.regs + i.ops[k] + size_t{l} * size, v, size);
     }
   });
@@ -199,7 +200,8 @@ void take_address(Decode& d, const ptx::Operand& address, const Shape& s) {
     space = Space::kLocal;
   const u32 width = d.address(address, d.inst.a);
   d.inst.space = static_cast<u8>(space);
-  if (order != check::Order::kWeak && space != Space::kShared) d.builder.kernel().communicates = true;
+  if (order != check::Order::kWeak && space != Space::kShared)
+    d.builder.kernel().communicates = true;
   d.inst.flags = pack_order(order, scope) | (width == 8 ? kAddress64 : 0) |
                  s.element << kElementShift | s.register_size << kRegisterShift;
 }

@@ -96,8 +96,8 @@ void store_d(Warp& w, const u32* regs, Accumulator type, const float* c) {
         w.reg<float>(regs[2 * half])[l] = at[0];
         w.reg<float>(regs[2 * half + 1])[l] = at[1];
       } else {
-        w.reg<u32>(regs[half])[l] = num::float_to_f16(at[0]) |
-                                    static_cast<u32>(num::float_to_f16(at[1])) << 16;
+        w.reg<u32>(regs[half])[l] =
+            num::float_to_f16(at[0]) | static_cast<u32>(num::float_to_f16(at[1])) << 16;
       }
     }
 }
@@ -179,16 +179,23 @@ struct Form {
 template <MatrixType kA, MatrixType kB, Accumulator kAcc, u32 kK>
 Form form(std::string_view shape, std::string_view types) {
   constexpr u32 acc = kAcc == Accumulator::kF32 ? 4 : 2;
-  return {shape, types, &mma_lanes<kA, kB, kAcc, kK>, acc, 2 * kK / (4 * Elements<kA>::kPer),
-          kK / (4 * Elements<kB>::kPer), acc};
+  return {shape,
+          types,
+          &mma_lanes<kA, kB, kAcc, kK>,
+          acc,
+          2 * kK / (4 * Elements<kA>::kPer),
+          kK / (4 * Elements<kB>::kPer),
+          acc};
 }
 
 const Form* find_form(std::string_view shape, std::string_view types) {
   using enum MatrixType;
   static const Form kForms[] = {
-      form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF32, 16>("m16n8k16", "f32.f16.f16.f32"),
+      form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF32, 16>("m16n8k16",
+                                                                      "f32.f16.f16.f32"),
       form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF32, 8>("m16n8k8", "f32.f16.f16.f32"),
-      form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF16, 16>("m16n8k16", "f16.f16.f16.f16"),
+      form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF16, 16>("m16n8k16",
+                                                                      "f16.f16.f16.f16"),
       form<MatrixType::kF16, MatrixType::kF16, Accumulator::kF16, 8>("m16n8k8", "f16.f16.f16.f16"),
       form<kBf16, kBf16, Accumulator::kF32, 16>("m16n8k16", "f32.bf16.bf16.f32"),
       form<kBf16, kBf16, Accumulator::kF32, 8>("m16n8k8", "f32.bf16.bf16.f32"),
@@ -227,14 +234,16 @@ void decode_mma(Decode& d) {
   const Form* f = find_form(shape, types);
   if (!f) reject("unknown shape and types " + std::string(shape) + "." + types);
   const u32 size = types == "f64.f64.f64.f64" ? 8 : 4;
-  d.inst.flags = static_cast<u32>(std::atoi(std::string(shape.substr(shape.rfind('k') + 1)).c_str())) |
-                 (saturate ? 0x100u : 0u);
+  d.inst.flags =
+      static_cast<u32>(std::atoi(std::string(shape.substr(shape.rfind('k') + 1)).c_str())) |
+      (saturate ? 0x100u : 0u);
   std::vector<u32> list = d.def_list(d.op(0), size);
   const u32 expected[3] = {f->a, f->b, f->c};
   if (list.size() != f->d) reject("wrong number of result registers");
   for (size_t k = 1; k < 4; ++k) {
     const std::vector<u32> part = d.use_list(d.op(k), size);
-    if (part.size() != expected[k - 1]) reject("wrong number of registers in operand " + std::to_string(k));
+    if (part.size() != expected[k - 1])
+      reject("wrong number of registers in operand " + std::to_string(k));
     list.insert(list.end(), part.begin(), part.end());
   }
   d.set_ops(std::move(list));

@@ -33,7 +33,8 @@ void unpack_lanes(Warp& w, const Inst& i, u32 mask) {
   const Whole* a = w.reg<Whole>(i.a);
   for (u32 k = 0; k < i.op_count; ++k) {
     const u32 shift = k * sizeof(Part) * 8;
-    store_lanes(w.reg<Part>(i.ops[k]), mask, [=](u32 l) { return static_cast<Part>(a[l] >> shift); });
+    store_lanes(w.reg<Part>(i.ops[k]), mask,
+                [=](u32 l) { return static_cast<Part>(a[l] >> shift); });
   }
 }
 
@@ -41,8 +42,8 @@ template <class Part, class Whole>
 void pack_pair_lanes(Warp& w, const Inst& i, u32 mask) {
   const Part *a = w.reg<Part>(i.ops[0]), *b = w.reg<Part>(i.ops[1]);
   store_lanes(w.reg<Whole>(i.d), mask, [=](u32 l) {
-    return static_cast<Whole>(static_cast<Whole>(a[l]) |
-                              static_cast<Whole>(b[l]) << (sizeof(Part) * 8));
+    return static_cast<Whole>(static_cast<Whole>(a[l]) | static_cast<Whole>(b[l])
+                                                             << (sizeof(Part) * 8));
   });
 }
 
@@ -75,12 +76,18 @@ u64 time_value(Warp& w, Special s) {
   const u64 clock = w.clock_base + w.warp_insts;
   const u64 timer = options().seed ? w.cta->cluster->round * 1000 + w.warp_insts : nanoseconds();
   switch (s) {
-    case Special::kClock: return static_cast<u32>(clock);
-    case Special::kClockHi: return clock >> 32;
-    case Special::kClock64: return clock;
-    case Special::kGlobaltimer: return timer;
-    case Special::kGlobaltimerLo: return static_cast<u32>(timer);
-    default: return timer >> 32;
+    case Special::kClock:
+      return static_cast<u32>(clock);
+    case Special::kClockHi:
+      return clock >> 32;
+    case Special::kClock64:
+      return clock;
+    case Special::kGlobaltimer:
+      return timer;
+    case Special::kGlobaltimerLo:
+      return static_cast<u32>(timer);
+    default:
+      return timer >> 32;
   }
 }
 
@@ -138,12 +145,23 @@ void decode_mov(Decode& d) {
   d.inst.a = d.use(1, size);
   d.inst.d = d.def(0, size);
   switch (size) {
-    case 0: d.inst.run = &move_predicate; break;
-    case 1: d.inst.run = &move_lanes<u8>; break;
-    case 2: d.inst.run = &move_lanes<u16>; break;
-    case 4: d.inst.run = &move_lanes<u32>; break;
-    case 8: d.inst.run = &move_lanes<u64>; break;
-    default: d.inst.run = &move_wide;
+    case 0:
+      d.inst.run = &move_predicate;
+      break;
+    case 1:
+      d.inst.run = &move_lanes<u8>;
+      break;
+    case 2:
+      d.inst.run = &move_lanes<u16>;
+      break;
+    case 4:
+      d.inst.run = &move_lanes<u32>;
+      break;
+    case 8:
+      d.inst.run = &move_lanes<u64>;
+      break;
+    default:
+      d.inst.run = &move_wide;
   }
 }
 
@@ -161,9 +179,9 @@ void decode_cvta(Decode& d) {
   const std::string_view type = d.mods.take_last();
   if (type != "u64") reject("only 64-bit addresses are supported");
   const bool to = d.mods.take("to");
-  const std::string_view space = d.mods.take_one_of(
-      {"shared", "shared::cta", "shared::cluster", "local", "global", "const", "param",
-       "param::entry", "param::func"});
+  const std::string_view space =
+      d.mods.take_one_of({"shared", "shared::cta", "shared::cluster", "local", "global", "const",
+                          "param", "param::entry", "param::func"});
   if (space.empty()) reject("needs a state space");
   d.inst.a = d.use(1, 8);
   d.inst.d = d.def(0, 8);

@@ -153,8 +153,8 @@ Allocation allocate(const std::vector<Inst>& code, const std::vector<OperandReco
     return intervals[x].begin != intervals[y].begin ? intervals[x].begin < intervals[y].begin
                                                     : x < y;
   });
-  std::map<u32, std::vector<u32>> free_slots;                  // by size
-  std::multimap<u32, std::pair<u32, u32>> active;              // end -> (size, slot)
+  std::map<u32, std::vector<u32>> free_slots;      // by size
+  std::multimap<u32, std::pair<u32, u32>> active;  // end -> (size, slot)
   u32 pressure = 0;
   for (u32 r : order) {
     const u32 size = registers[r].size;

@@ -66,7 +66,13 @@ void decode_shfl(Decode& d) {
   if (!d.inst.run) reject("unknown mode");
 }
 
-enum VoteFlags : u32 { kVoteNegated = 1, kVoteAll = 2, kVoteAny = 4, kVoteUni = 8, kVoteBallot = 16 };
+enum VoteFlags : u32 {
+  kVoteNegated = 1,
+  kVoteAll = 2,
+  kVoteAny = 4,
+  kVoteUni = 8,
+  kVoteBallot = 16
+};
 
 void vote_lanes(Warp& w, const Inst& i, u32 mask) {
   u32 p = w.predicate(i.a);
@@ -103,9 +109,8 @@ template <class T>
 void match_any_lanes(Warp& w, const Inst& i, u32 mask) {
   const T* a = w.reg<T>(i.a);
   u32 result[kWarpSize] = {};
-  for_lanes(mask, [&](u32 l) {
-    for_lanes(mask, [&](u32 k) { result[l] |= u32{a[k] == a[l]} << k; });
-  });
+  for_lanes(mask,
+            [&](u32 l) { for_lanes(mask, [&](u32 k) { result[l] |= u32{a[k] == a[l]} << k; }); });
   store_lanes(w.reg<u32>(i.d), mask, [&](u32 l) { return result[l]; });
 }
 

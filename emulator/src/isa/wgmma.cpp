@@ -126,6 +126,8 @@ void decode_wgmma(Decode& d) {
 
 bool is_wgmma_wait(const Inst& i) { return i.flow == Flow::kWait && i.wait == &wait; }
 
+bool is_wgmma(const Inst& i) { return i.flow == Flow::kConverged && i.run == &issue; }
+
 void add_wgmma(Registry& r) { r.family("wgmma", &decode_wgmma); }
 
 }  // namespace emulator::isa

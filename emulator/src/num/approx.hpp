@@ -55,7 +55,9 @@ inline float rsqrt(float x) {
   return canonical(static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))));
 }
 inline float rcp(float x) { return canonical(1.0f / x); }
-inline float lg2(float x) { return canonical(static_cast<float>(std::log2(static_cast<double>(x)))); }
+inline float lg2(float x) {
+  return canonical(static_cast<float>(std::log2(static_cast<double>(x))));
+}
 inline float sin_nearest(float x) {
   return canonical(static_cast<float>(std::sin(static_cast<double>(x))));
 }

@@ -10,10 +10,17 @@ class DirectedRounding {
  public:
   explicit DirectedRounding(Rounding mode) : before_(std::fegetround()) {
     switch (mode) {
-      case Rounding::kZero: std::fesetround(FE_TOWARDZERO); break;
-      case Rounding::kDown: std::fesetround(FE_DOWNWARD); break;
-      case Rounding::kUp: std::fesetround(FE_UPWARD); break;
-      default: std::fesetround(FE_TONEAREST);
+      case Rounding::kZero:
+        std::fesetround(FE_TOWARDZERO);
+        break;
+      case Rounding::kDown:
+        std::fesetround(FE_DOWNWARD);
+        break;
+      case Rounding::kUp:
+        std::fesetround(FE_UPWARD);
+        break;
+      default:
+        std::fesetround(FE_TONEAREST);
     }
   }
   ~DirectedRounding() { std::fesetround(before_); }
@@ -39,11 +46,16 @@ T opaque(T x) {
 
 double round_to_integral(double x, Rounding mode) {
   switch (mode) {
-    case Rounding::kZero: return std::trunc(x);
-    case Rounding::kDown: return std::floor(x);
-    case Rounding::kUp: return std::ceil(x);
-    case Rounding::kNearestAway: return std::round(x);
-    default: return std::nearbyint(x);
+    case Rounding::kZero:
+      return std::trunc(x);
+    case Rounding::kDown:
+      return std::floor(x);
+    case Rounding::kUp:
+      return std::ceil(x);
+    case Rounding::kNearestAway:
+      return std::round(x);
+    default:
+      return std::nearbyint(x);
   }
 }
 
@@ -108,21 +120,21 @@ float f16_to_float_soft(u16 x) {
   return bits_to_float(float_to_bits(f) | sign);
 }
 
-#define EMULATOR_ROUNDED(T)                                                                   \
-  T add_rounded(T x, T y, Rounding m) {                                                       \
-    return rounded<T>(m, [=] { return opaque(x) + opaque(y); });                              \
-  }                                                                                           \
-  T mul_rounded(T x, T y, Rounding m) {                                                       \
-    return rounded<T>(m, [=] { return opaque(x) * opaque(y); });                              \
-  }                                                                                           \
-  T div_rounded(T x, T y, Rounding m) {                                                       \
-    return rounded<T>(m, [=] { return opaque(x) / opaque(y); });                              \
-  }                                                                                           \
-  T fma_rounded(T x, T y, T z, Rounding m) {                                                  \
-    return rounded<T>(m, [=] { return std::fma(opaque(x), opaque(y), opaque(z)); });          \
-  }                                                                                           \
-  T sqrt_rounded(T x, Rounding m) {                                                           \
-    return rounded<T>(m, [=] { return std::sqrt(opaque(x)); });                               \
+#define EMULATOR_ROUNDED(T)                                                          \
+  T add_rounded(T x, T y, Rounding m) {                                              \
+    return rounded<T>(m, [=] { return opaque(x) + opaque(y); });                     \
+  }                                                                                  \
+  T mul_rounded(T x, T y, Rounding m) {                                              \
+    return rounded<T>(m, [=] { return opaque(x) * opaque(y); });                     \
+  }                                                                                  \
+  T div_rounded(T x, T y, Rounding m) {                                              \
+    return rounded<T>(m, [=] { return opaque(x) / opaque(y); });                     \
+  }                                                                                  \
+  T fma_rounded(T x, T y, T z, Rounding m) {                                         \
+    return rounded<T>(m, [=] { return std::fma(opaque(x), opaque(y), opaque(z)); }); \
+  }                                                                                  \
+  T sqrt_rounded(T x, Rounding m) {                                                  \
+    return rounded<T>(m, [=] { return std::sqrt(opaque(x)); });                      \
   }
 EMULATOR_ROUNDED(float)
 EMULATOR_ROUNDED(double)

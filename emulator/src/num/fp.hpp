@@ -60,6 +60,16 @@ u16 double_to_f16(double x, Rounding mode = Rounding::kNearestEven);
 u16 double_to_bf16(double x, Rounding mode = Rounding::kNearestEven);
 float double_to_f32(double x, Rounding mode = Rounding::kNearestEven);
 
+// x as a float, rounded to odd: rounding that to a 16-bit format equals rounding x itself.
+inline float to_float_odd(double x) {
+  const float f = static_cast<float>(x);
+  const double back = static_cast<double>(f);
+  u32 bits = float_to_bits(f);
+  bits -= std::fabs(back) > std::fabs(x) ? 1 : 0;
+  bits |= back != x ? 1 : 0;
+  return bits_to_float(bits);
+}
+
 float f16_to_float_soft(u16 x);
 
 inline float f16_to_float(u16 x) {
@@ -112,11 +122,21 @@ template <class T>
 T to_integer(double x, Rounding mode) {
   if (x != x) return 0;
   switch (mode) {
-    case Rounding::kNearestEven: x = std::nearbyint(x); break;
-    case Rounding::kZero: x = std::trunc(x); break;
-    case Rounding::kDown: x = std::floor(x); break;
-    case Rounding::kUp: x = std::ceil(x); break;
-    case Rounding::kNearestAway: x = std::round(x); break;
+    case Rounding::kNearestEven:
+      x = std::nearbyint(x);
+      break;
+    case Rounding::kZero:
+      x = std::trunc(x);
+      break;
+    case Rounding::kDown:
+      x = std::floor(x);
+      break;
+    case Rounding::kUp:
+      x = std::ceil(x);
+      break;
+    case Rounding::kNearestAway:
+      x = std::round(x);
+      break;
   }
   constexpr double low = static_cast<double>(std::numeric_limits<T>::min());
   const double high = std::ldexp(1.0, std::numeric_limits<T>::digits);

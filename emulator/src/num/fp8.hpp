@@ -17,9 +17,8 @@ inline u8 pack_fp8(float x, const Format& f, u32 mantissa_bits, u32 largest) {
   if (exponent - 1 < f.min_exponent)
     return static_cast<u8>(
         sign | static_cast<u32>(std::ldexp(m, -f.min_exponent + static_cast<int>(mantissa_bits))));
-  const u32 mantissa =
-      static_cast<u32>(std::ldexp(fraction, static_cast<int>(mantissa_bits) + 1)) &
-      ((1u << mantissa_bits) - 1);
+  const u32 mantissa = static_cast<u32>(std::ldexp(fraction, static_cast<int>(mantissa_bits) + 1)) &
+                       ((1u << mantissa_bits) - 1);
   const u32 bits = static_cast<u32>(exponent - 1 + bias) << mantissa_bits | mantissa;
   return static_cast<u8>(sign | (bits > largest ? largest : bits));
 }

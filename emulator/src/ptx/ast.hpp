@@ -17,9 +17,9 @@ struct Operand {
   u64 bits = 0;
   bool is_float32 = false;
   bool is_float64 = false;
-  bool negated = false;      // !p
-  bool is_parameter = false;  // inside ( ) of a call
-  s64 offset = 0;            // name+offset, [base+offset]
+  bool negated = false;           // !p
+  bool is_parameter = false;      // inside ( ) of a call
+  s64 offset = 0;                 // name+offset, [base+offset]
   std::vector<Operand> elements;  // address: base, then coordinates or mbarrier; pair: d, p
 };
 
@@ -40,7 +40,16 @@ struct Variable {
 };
 
 struct Statement {
-  enum class Kind { kInstruction, kLabel, kVariable, kRegister, kOpen, kClose, kLocation, kTargets };
+  enum class Kind {
+    kInstruction,
+    kLabel,
+    kVariable,
+    kRegister,
+    kOpen,
+    kClose,
+    kLocation,
+    kTargets
+  };
   Kind kind = Kind::kInstruction;
   u32 ptx_line = 0;
   std::string_view text;   // the whole instruction; label or register-family name

@@ -46,7 +46,8 @@ void Lexer::advance() {
   if (c == '"') {
     ++cursor_;
     while (cursor_ < end_ && *cursor_ != '"') ++cursor_;
-    token_ = Token{Token::Kind::kString, {begin + 1, static_cast<size_t>(cursor_ - begin - 1)}, line_};
+    token_ =
+        Token{Token::Kind::kString, {begin + 1, static_cast<size_t>(cursor_ - begin - 1)}, line_};
     ++cursor_;
     return;
   }
@@ -54,7 +55,8 @@ void Lexer::advance() {
       c == '-' && cursor_ + 1 < end_ && std::isdigit(static_cast<unsigned char>(cursor_[1]));
   if (std::isdigit(static_cast<unsigned char>(c)) || negative) {
     ++cursor_;
-    while (cursor_ < end_ && (std::isalnum(static_cast<unsigned char>(*cursor_)) || *cursor_ == '.'))
+    while (cursor_ < end_ &&
+           (std::isalnum(static_cast<unsigned char>(*cursor_)) || *cursor_ == '.'))
       ++cursor_;
     token_ = Token{Token::Kind::kNumber, {begin, static_cast<size_t>(cursor_ - begin)}, line_};
     return;

@@ -43,6 +43,7 @@ class Parser {
     while (lex_.peek().kind != Token::Kind::kEnd && !lex_.accept(';')) lex_.take();
   }
   u64 integer();
+  s64 product();
   Operand operand();
   Operand number();
   Operand address();
@@ -69,6 +70,13 @@ u64 Parser::integer() {
   if (text[0] == '-') return static_cast<u64>(std::strtoll(text.c_str(), nullptr, 0));
   if (text.rfind("0b", 0) == 0) return std::strtoull(text.c_str() + 2, nullptr, 2);
   return std::strtoull(text.c_str(), nullptr, 0);
+}
+
+// A constant offset may be written as a product: [table+3*16].
+s64 Parser::product() {
+  s64 value = static_cast<s64>(integer());
+  while (lex_.accept('*')) value *= static_cast<s64>(integer());
+  return value;
 }
 
 Operand Parser::number() {
@@ -142,7 +150,7 @@ Operand Parser::operand() {
     return pair;
   }
   if (lex_.accept('+')) {
-    o.offset = static_cast<s64>(integer());
+    o.offset = product();
   } else if (lex_.peek().kind == Token::Kind::kNumber && lex_.peek().text[0] == '-') {
     o.offset = static_cast<s64>(integer());  // [%r1-4]
   }
@@ -165,6 +173,7 @@ void Parser::initializer(Variable& v) {
     value.symbol = o.name;
     value.offset = o.offset;
     expect(')');
+    if (lex_.accept('+')) value.offset += product();
   } else {
     const Operand o = operand();
     value.symbol = o.name;
@@ -405,8 +414,8 @@ void Parser::module() {
     }
     bool is_external = false;
     Token d = t;
-    while (d.text == ".visible" || d.text == ".extern" || d.text == ".weak" || d.text == ".common" ||
-           d.text == ".unified") {
+    while (d.text == ".visible" || d.text == ".extern" || d.text == ".weak" ||
+           d.text == ".common" || d.text == ".unified") {
       is_external |= d.text == ".extern";
       d = lex_.take();
     }

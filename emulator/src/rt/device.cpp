@@ -19,42 +19,96 @@ bool attribute(cudaDeviceAttr a, int& v) {
   const DeviceProperties& d = device();
   const bool hopper = d.major >= 9;
   switch (a) {
-    case cudaDevAttrMaxThreadsPerBlock: v = 1024; return true;
+    case cudaDevAttrMaxThreadsPerBlock:
+      v = 1024;
+      return true;
     case cudaDevAttrMaxBlockDimX:
-    case cudaDevAttrMaxBlockDimY: v = 1024; return true;
-    case cudaDevAttrMaxBlockDimZ: v = 64; return true;
-    case cudaDevAttrMaxGridDimX: v = 0x7fffffff; return true;
+    case cudaDevAttrMaxBlockDimY:
+      v = 1024;
+      return true;
+    case cudaDevAttrMaxBlockDimZ:
+      v = 64;
+      return true;
+    case cudaDevAttrMaxGridDimX:
+      v = 0x7fffffff;
+      return true;
     case cudaDevAttrMaxGridDimY:
-    case cudaDevAttrMaxGridDimZ: v = 65535; return true;
-    case cudaDevAttrMaxSharedMemoryPerBlock: v = static_cast<int>(d.shared_per_block); return true;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: v = static_cast<int>(d.shared_per_block_optin); return true;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: v = static_cast<int>(d.shared_per_sm); return true;
-    case cudaDevAttrReservedSharedMemoryPerBlock: v = static_cast<int>(d.shared_reserved); return true;
-    case cudaDevAttrTotalConstantMemory: v = 65536; return true;
-    case cudaDevAttrWarpSize: v = 32; return true;
+    case cudaDevAttrMaxGridDimZ:
+      v = 65535;
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+      v = static_cast<int>(d.shared_per_block);
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      v = static_cast<int>(d.shared_per_block_optin);
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+      v = static_cast<int>(d.shared_per_sm);
+      return true;
+    case cudaDevAttrReservedSharedMemoryPerBlock:
+      v = static_cast<int>(d.shared_reserved);
+      return true;
+    case cudaDevAttrTotalConstantMemory:
+      v = 65536;
+      return true;
+    case cudaDevAttrWarpSize:
+      v = 32;
+      return true;
     case cudaDevAttrMaxRegistersPerBlock:
-    case cudaDevAttrMaxRegistersPerMultiprocessor: v = static_cast<int>(d.registers_per_sm); return true;
-    case cudaDevAttrClockRate: v = static_cast<int>(d.clock_khz); return true;
-    case cudaDevAttrMemoryClockRate: v = static_cast<int>(d.memory_clock_khz); return true;
-    case cudaDevAttrGlobalMemoryBusWidth: v = static_cast<int>(d.bus_bits); return true;
-    case cudaDevAttrL2CacheSize: v = static_cast<int>(d.l2_bytes); return true;
-    case cudaDevAttrMultiProcessorCount: v = static_cast<int>(d.sms); return true;
-    case cudaDevAttrMaxThreadsPerMultiProcessor: v = static_cast<int>(d.threads_per_sm); return true;
-    case cudaDevAttrMaxBlocksPerMultiprocessor: v = static_cast<int>(d.blocks_per_sm); return true;
-    case cudaDevAttrComputeCapabilityMajor: v = static_cast<int>(d.major); return true;
-    case cudaDevAttrComputeCapabilityMinor: v = static_cast<int>(d.minor); return true;
-    case cudaDevAttrClusterLaunch: v = hopper; return true;
+    case cudaDevAttrMaxRegistersPerMultiprocessor:
+      v = static_cast<int>(d.registers_per_sm);
+      return true;
+    case cudaDevAttrClockRate:
+      v = static_cast<int>(d.clock_khz);
+      return true;
+    case cudaDevAttrMemoryClockRate:
+      v = static_cast<int>(d.memory_clock_khz);
+      return true;
+    case cudaDevAttrGlobalMemoryBusWidth:
+      v = static_cast<int>(d.bus_bits);
+      return true;
+    case cudaDevAttrL2CacheSize:
+      v = static_cast<int>(d.l2_bytes);
+      return true;
+    case cudaDevAttrMultiProcessorCount:
+      v = static_cast<int>(d.sms);
+      return true;
+    case cudaDevAttrMaxThreadsPerMultiProcessor:
+      v = static_cast<int>(d.threads_per_sm);
+      return true;
+    case cudaDevAttrMaxBlocksPerMultiprocessor:
+      v = static_cast<int>(d.blocks_per_sm);
+      return true;
+    case cudaDevAttrComputeCapabilityMajor:
+      v = static_cast<int>(d.major);
+      return true;
+    case cudaDevAttrComputeCapabilityMinor:
+      v = static_cast<int>(d.minor);
+      return true;
+    case cudaDevAttrClusterLaunch:
+      v = hopper;
+      return true;
     case cudaDevAttrCooperativeLaunch:
     case cudaDevAttrConcurrentKernels:
     case cudaDevAttrUnifiedAddressing:
     case cudaDevAttrManagedMemory:
     case cudaDevAttrCanMapHostMemory:
     case cudaDevAttrStreamPrioritiesSupported:
-    case cudaDevAttrMemoryPoolsSupported: v = 1; return true;
-    case cudaDevAttrAsyncEngineCount: v = 2; return true;
-    case cudaDevAttrTextureAlignment: v = 512; return true;
-    case cudaDevAttrMaxPitch: v = 0x7fffffff; return true;
-    default: v = 0; return true;
+    case cudaDevAttrMemoryPoolsSupported:
+      v = 1;
+      return true;
+    case cudaDevAttrAsyncEngineCount:
+      v = 2;
+      return true;
+    case cudaDevAttrTextureAlignment:
+      v = 512;
+      return true;
+    case cudaDevAttrMaxPitch:
+      v = 0x7fffffff;
+      return true;
+    default:
+      v = 0;
+      return true;
   }
 }
 
@@ -70,7 +124,9 @@ cudaError_t CUDARTAPI cudaGetDevice(int* d) {
   *d = 0;
   return cudaSuccess;
 }
-cudaError_t CUDARTAPI cudaSetDevice(int d) { return d == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice); }
+cudaError_t CUDARTAPI cudaSetDevice(int d) {
+  return d == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice);
+}
 cudaError_t CUDARTAPI cudaInitDevice(int d, unsigned, unsigned) { return cudaSetDevice(d); }
 cudaError_t CUDARTAPI cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
 cudaError_t CUDARTAPI cudaGetDeviceFlags(unsigned* f) {

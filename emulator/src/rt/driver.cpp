@@ -54,7 +54,9 @@ CUresult CUDAAPI cuGetErrorName(CUresult e, const char** text) {
 CUresult CUDAAPI cuMemAlloc(CUdeviceptr* p, size_t n) {
   return result_of(cudaMalloc(reinterpret_cast<void**>(p), n));
 }
-CUresult CUDAAPI cuMemFree(CUdeviceptr p) { return result_of(cudaFree(reinterpret_cast<void*>(p))); }
+CUresult CUDAAPI cuMemFree(CUdeviceptr p) {
+  return result_of(cudaFree(reinterpret_cast<void*>(p)));
+}
 CUresult CUDAAPI cuMemcpyHtoD(CUdeviceptr to, const void* from, size_t n) {
   return result_of(cudaMemcpy(reinterpret_cast<void*>(to), from, n, cudaMemcpyHostToDevice));
 }
@@ -64,7 +66,8 @@ CUresult CUDAAPI cuMemcpyDtoH(void* to, CUdeviceptr from, size_t n) {
 CUresult CUDAAPI cuStreamSynchronize(CUstream s) { return result_of(cudaStreamSynchronize(s)); }
 CUresult CUDAAPI cuPointerGetAttribute(void* out, CUpointer_attribute a, CUdeviceptr p) {
   emulator::AllocationInfo info;
-  if (!emulator::DeviceMemory::instance().find(p, info) || info.freed) return CUDA_ERROR_INVALID_VALUE;
+  if (!emulator::DeviceMemory::instance().find(p, info) || info.freed)
+    return CUDA_ERROR_INVALID_VALUE;
   if (a == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) {
     *static_cast<int*>(out) = 0;
     return CUDA_SUCCESS;
@@ -116,7 +119,8 @@ cudaError_t CUDARTAPI cudaGetDriverEntryPointByVersion(const char* name, void** 
   return cudaSuccess;
 }
 
-cudaError_t CUDARTAPI cudaGetDriverEntryPoint(const char* name, void** out, unsigned long long flags,
+cudaError_t CUDARTAPI cudaGetDriverEntryPoint(const char* name, void** out,
+                                              unsigned long long flags,
                                               cudaDriverEntryPointQueryResult* status) {
   return cudaGetDriverEntryPointByVersion(name, out, CUDART_VERSION, flags, status);
 }

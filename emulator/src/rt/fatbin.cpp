@@ -42,7 +42,9 @@ std::string target_of(const std::string& ptx) {
   const size_t at = ptx.find(".target");
   if (at == std::string::npos) return "";
   size_t begin = ptx.find("sm_", at), end = begin;
-  while (end < ptx.size() && (std::isalnum(static_cast<unsigned char>(ptx[end])) || ptx[end] == '_')) ++end;
+  while (end < ptx.size() &&
+         (std::isalnum(static_cast<unsigned char>(ptx[end])) || ptx[end] == '_'))
+    ++end;
   return ptx.substr(begin, end - begin);
 }
 

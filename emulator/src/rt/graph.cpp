@@ -11,11 +11,12 @@ namespace {
 
 Graph& graph_of(cudaGraph_t g) { return *reinterpret_cast<Graph*>(g); }
 
-cudaError_t insert(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* dependencies, size_t count,
-                   WorkKind kind, std::function<cudaError_t()> work) {
+cudaError_t insert(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* dependencies,
+                   size_t count, WorkKind kind, std::function<cudaError_t()> work) {
   if (!g) return remember(cudaErrorInvalidValue);
   std::vector<GraphNode*> before;
-  for (size_t k = 0; k < count; ++k) before.push_back(reinterpret_cast<GraphNode*>(dependencies[k]));
+  for (size_t k = 0; k < count; ++k)
+    before.push_back(reinterpret_cast<GraphNode*>(dependencies[k]));
   GraphNode* n = add_node(graph_of(g), kind, std::move(work), std::move(before));
   if (out) *out = reinterpret_cast<cudaGraphNode_t>(n);
   return cudaSuccess;
@@ -52,46 +53,64 @@ cudaError_t CUDARTAPI cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t* nodes, s
 }
 cudaError_t CUDARTAPI cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type) {
   switch (reinterpret_cast<GraphNode*>(node)->kind) {
-    case WorkKind::kKernel: *type = cudaGraphNodeTypeKernel; break;
-    case WorkKind::kCopy: *type = cudaGraphNodeTypeMemcpy; break;
-    case WorkKind::kSet: *type = cudaGraphNodeTypeMemset; break;
-    case WorkKind::kHost: *type = cudaGraphNodeTypeHost; break;
-    case WorkKind::kAlloc: *type = cudaGraphNodeTypeMemAlloc; break;
-    case WorkKind::kFree: *type = cudaGraphNodeTypeMemFree; break;
-    case WorkKind::kEmpty: *type = cudaGraphNodeTypeEmpty; break;
+    case WorkKind::kKernel:
+      *type = cudaGraphNodeTypeKernel;
+      break;
+    case WorkKind::kCopy:
+      *type = cudaGraphNodeTypeMemcpy;
+      break;
+    case WorkKind::kSet:
+      *type = cudaGraphNodeTypeMemset;
+      break;
+    case WorkKind::kHost:
+      *type = cudaGraphNodeTypeHost;
+      break;
+    case WorkKind::kAlloc:
+      *type = cudaGraphNodeTypeMemAlloc;
+      break;
+    case WorkKind::kFree:
+      *type = cudaGraphNodeTypeMemFree;
+      break;
+    case WorkKind::kEmpty:
+      *type = cudaGraphNodeTypeEmpty;
+      break;
   }
   return cudaSuccess;
 }
 
-cudaError_t CUDARTAPI cudaGraphAddEmptyNode(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* deps,
-                                            size_t n) {
+cudaError_t CUDARTAPI cudaGraphAddEmptyNode(cudaGraphNode_t* out, cudaGraph_t g,
+                                            const cudaGraphNode_t* deps, size_t n) {
   return insert(out, g, deps, n, WorkKind::kEmpty, nullptr);
 }
 cudaError_t CUDARTAPI cudaGraphAddMemcpyNode1D(cudaGraphNode_t* out, cudaGraph_t g,
                                                const cudaGraphNode_t* deps, size_t n, void* to,
-                                               const void* from, size_t bytes, cudaMemcpyKind kind) {
+                                               const void* from, size_t bytes,
+                                               cudaMemcpyKind kind) {
   return insert(out, g, deps, n, WorkKind::kCopy,
                 [=] { return cudaMemcpy(to, from, bytes, kind); });
 }
-cudaError_t CUDARTAPI cudaGraphAddMemsetNode(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* deps,
-                                             size_t n, const cudaMemsetParams* p) {
+cudaError_t CUDARTAPI cudaGraphAddMemsetNode(cudaGraphNode_t* out, cudaGraph_t g,
+                                             const cudaGraphNode_t* deps, size_t n,
+                                             const cudaMemsetParams* p) {
   if (p->elementSize != 1) return remember(cudaErrorNotSupported);
   const cudaMemsetParams copy = *p;
   return insert(out, g, deps, n, WorkKind::kSet, [copy] {
-                  return cudaMemset2D(copy.dst, copy.pitch, static_cast<int>(copy.value), copy.width,
-                                      copy.height);
-                });
+    return cudaMemset2D(copy.dst, copy.pitch, static_cast<int>(copy.value), copy.width,
+                        copy.height);
+  });
 }
-cudaError_t CUDARTAPI cudaGraphAddHostNode(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* deps,
-                                           size_t n, const cudaHostNodeParams* p) {
+cudaError_t CUDARTAPI cudaGraphAddHostNode(cudaGraphNode_t* out, cudaGraph_t g,
+                                           const cudaGraphNode_t* deps, size_t n,
+                                           const cudaHostNodeParams* p) {
   const cudaHostNodeParams copy = *p;
   return insert(out, g, deps, n, WorkKind::kHost, [copy] {
-                  copy.fn(copy.userData);
-                  return cudaSuccess;
-                });
+    copy.fn(copy.userData);
+    return cudaSuccess;
+  });
 }
-cudaError_t CUDARTAPI cudaGraphAddKernelNode(cudaGraphNode_t* out, cudaGraph_t g, const cudaGraphNode_t* deps,
-                                             size_t n, const cudaKernelNodeParams* p) {
+cudaError_t CUDARTAPI cudaGraphAddKernelNode(cudaGraphNode_t* out, cudaGraph_t g,
+                                             const cudaGraphNode_t* deps, size_t n,
+                                             const cudaKernelNodeParams* p) {
   Function* f = find_function(p->func);
   if (!f) return remember(load_error(p->func));
   // Arguments are read now, as the runtime does.
@@ -102,14 +121,15 @@ cudaError_t CUDARTAPI cudaGraphAddKernelNode(cudaGraphNode_t* out, cudaGraph_t g
   }
   const cudaKernelNodeParams copy = *p;
   return insert(out, g, deps, n, WorkKind::kKernel, [copy, arguments] {
-                  std::vector<void*> pointers;
-                  for (auto& a : *arguments) pointers.push_back(a.data());
-                  return cudaLaunchKernel(copy.func, copy.gridDim, copy.blockDim, pointers.data(),
-                                          copy.sharedMemBytes, nullptr);
-                });
+    std::vector<void*> pointers;
+    for (auto& a : *arguments) pointers.push_back(a.data());
+    return cudaLaunchKernel(copy.func, copy.gridDim, copy.blockDim, pointers.data(),
+                            copy.sharedMemBytes, nullptr);
+  });
 }
 
-cudaError_t CUDARTAPI cudaGraphInstantiateWithFlags(cudaGraphExec_t* out, cudaGraph_t g, unsigned long long) {
+cudaError_t CUDARTAPI cudaGraphInstantiateWithFlags(cudaGraphExec_t* out, cudaGraph_t g,
+                                                    unsigned long long) {
   if (!g) return remember(cudaErrorInvalidValue);
   auto* exec = new GraphExec;
   std::set<GraphNode*> seen;
@@ -117,7 +137,8 @@ cudaError_t CUDARTAPI cudaGraphInstantiateWithFlags(cudaGraphExec_t* out, cudaGr
   *out = reinterpret_cast<cudaGraphExec_t>(exec);
   return cudaSuccess;
 }
-cudaError_t CUDARTAPI cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t g, unsigned long long flags) {
+cudaError_t CUDARTAPI cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t g,
+                                           unsigned long long flags) {
   return cudaGraphInstantiateWithFlags(out, g, flags);
 }
 cudaError_t CUDARTAPI cudaGraphExecDestroy(cudaGraphExec_t e) {
@@ -136,13 +157,15 @@ cudaError_t CUDARTAPI cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
     return cudaSuccess;
   });
 }
-cudaError_t CUDARTAPI cudaGraphExecUpdate(cudaGraphExec_t e, cudaGraph_t g, cudaGraphExecUpdateResultInfo* info) {
+cudaError_t CUDARTAPI cudaGraphExecUpdate(cudaGraphExec_t e, cudaGraph_t g,
+                                          cudaGraphExecUpdateResultInfo* info) {
   auto& exec = *reinterpret_cast<GraphExec*>(e);
   GraphExec next;
   std::set<GraphNode*> seen;
   for (auto& n : graph_of(g).nodes) visit(n.get(), seen, next);
   bool same = next.steps.size() == exec.steps.size();
-  for (size_t k = 0; same && k < next.steps.size(); ++k) same = next.steps[k].first == exec.steps[k].first;
+  for (size_t k = 0; same && k < next.steps.size(); ++k)
+    same = next.steps[k].first == exec.steps[k].first;
   if (info) {
     *info = {};
     info->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;

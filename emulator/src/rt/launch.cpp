@@ -12,14 +12,22 @@ namespace {
 
 cudaError_t error_of(FaultKind kind) {
   switch (kind) {
-    case FaultKind::kIllegalAddress: return cudaErrorIllegalAddress;
-    case FaultKind::kMisalignedAddress: return cudaErrorMisalignedAddress;
-    case FaultKind::kIllegalInstruction: return cudaErrorIllegalInstruction;
-    case FaultKind::kTrap: return cudaErrorLaunchFailure;
-    case FaultKind::kAssert: return cudaErrorAssert;
-    case FaultKind::kDeadlock: return cudaErrorLaunchTimeout;
-    case FaultKind::kHardwareRule: return cudaErrorIllegalInstruction;
-    case FaultKind::kInternal: return cudaErrorUnknown;
+    case FaultKind::kIllegalAddress:
+      return cudaErrorIllegalAddress;
+    case FaultKind::kMisalignedAddress:
+      return cudaErrorMisalignedAddress;
+    case FaultKind::kIllegalInstruction:
+      return cudaErrorIllegalInstruction;
+    case FaultKind::kTrap:
+      return cudaErrorLaunchFailure;
+    case FaultKind::kAssert:
+      return cudaErrorAssert;
+    case FaultKind::kDeadlock:
+      return cudaErrorLaunchTimeout;
+    case FaultKind::kHardwareRule:
+      return cudaErrorIllegalInstruction;
+    case FaultKind::kInternal:
+      return cudaErrorUnknown;
   }
   return cudaErrorUnknown;
 }
@@ -39,19 +47,22 @@ cudaError_t validate(const Function& f, const LaunchConfig& c) {
   for (u32 n = 0; n < 3; ++n) {
     if (c.block[n] == 0 || c.block[n] > limits[n] || c.grid[n] == 0 || c.grid[n] > grid_limits[n])
       return refuse(f, cudaErrorInvalidConfiguration,
-                    format_text("grid (%u,%u,%u) or block (%u,%u,%u) out of range", c.grid[0], c.grid[1],
-                                c.grid[2], c.block[0], c.block[1], c.block[2]));
+                    format_text("grid (%u,%u,%u) or block (%u,%u,%u) out of range", c.grid[0],
+                                c.grid[1], c.grid[2], c.block[0], c.block[1], c.block[2]));
     if (c.grid[n] % c.cluster[n])
       return refuse(f, cudaErrorInvalidClusterSize,
                     format_text("grid dimension %u is %u, not a multiple of the cluster's %u", n,
                                 c.grid[n], c.cluster[n]));
   }
-  if (threads > 1024) return refuse(f, cudaErrorInvalidConfiguration, format_text("%llu threads in a block", static_cast<unsigned long long>(threads)));
+  if (threads > 1024)
+    return refuse(f, cudaErrorInvalidConfiguration,
+                  format_text("%llu threads in a block", static_cast<unsigned long long>(threads)));
   const u32* most = k.bounds.max_threads;
   if (most[0] && threads > u64{most[0]} * most[1] * most[2])
-    return refuse(f, cudaErrorInvalidValue,
-                  format_text("%llu threads exceed __launch_bounds__(%u)",
-                              static_cast<unsigned long long>(threads), most[0] * most[1] * most[2]));
+    return refuse(
+        f, cudaErrorInvalidValue,
+        format_text("%llu threads exceed __launch_bounds__(%u)",
+                    static_cast<unsigned long long>(threads), most[0] * most[1] * most[2]));
   if (c.dynamic_shared > f.max_dynamic_shared)
     return refuse(f, cudaErrorInvalidValue,
                   format_text("%u bytes of dynamic shared memory; the attribute allows %u",
@@ -69,7 +80,8 @@ cudaError_t validate(const Function& f, const LaunchConfig& c) {
       if (k.bounds.cluster[n] != c.cluster[n])
         return refuse(f, cudaErrorInvalidClusterSize, "cluster differs from __cluster_dims__");
   const u32 resident = resident_ctas_per_sm(k, d, static_cast<u32>(threads), c.dynamic_shared);
-  if (resident == 0) return refuse(f, cudaErrorLaunchOutOfResources, "one block does not fit on an SM");
+  if (resident == 0)
+    return refuse(f, cudaErrorLaunchOutOfResources, "one block does not fit on an SM");
   if (c.cooperative && u64{c.grid[0]} * c.grid[1] * c.grid[2] > u64{resident} * d.sms)
     return refuse(f, cudaErrorCooperativeLaunchTooLarge,
                   format_text("%u blocks, but %u x %u are resident at most",
@@ -135,7 +147,8 @@ unsigned CUDARTAPI __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t sha
   return 0;
 }
 
-cudaError_t CUDARTAPI __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared, void* stream) {
+cudaError_t CUDARTAPI __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared,
+                                                 void* stream) {
   if (pending_calls.empty()) return cudaErrorInvalidConfiguration;
   const PendingCall c = pending_calls.back();
   pending_calls.pop_back();
@@ -146,13 +159,14 @@ cudaError_t CUDARTAPI __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t
   return cudaSuccess;
 }
 
-cudaError_t CUDARTAPI __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,
-                                         size_t shared, cudaStream_t stream) {
+cudaError_t CUDARTAPI __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block,
+                                         void** arguments, size_t shared, cudaStream_t stream) {
   return launch_plain(kernel, grid, block, arguments, shared, stream, false);
 }
 
 cudaError_t CUDARTAPI __cudaLaunchKernel_ptsz(cudaKernel_t kernel, dim3 grid, dim3 block,
-                                              void** arguments, size_t shared, cudaStream_t stream) {
+                                              void** arguments, size_t shared,
+                                              cudaStream_t stream) {
   return launch_plain(kernel, grid, block, arguments, shared, stream, false);
 }
 
@@ -188,7 +202,8 @@ cudaError_t CUDARTAPI cudaLaunchKernelExC(const cudaLaunchConfig_t* config, cons
   return launch_function(*f, c, arguments, config->stream);
 }
 
-cudaError_t CUDARTAPI cudaFuncSetAttribute(const void* host, cudaFuncAttribute attribute, int value) {
+cudaError_t CUDARTAPI cudaFuncSetAttribute(const void* host, cudaFuncAttribute attribute,
+                                           int value) {
   Function* f = find_function(host);
   if (!f) return remember(load_error(host));
   const emulator::DeviceProperties& d = emulator::device();
@@ -241,16 +256,14 @@ cudaError_t CUDARTAPI cudaFuncGetName(const char** name, const void* host) {
   return cudaSuccess;
 }
 
-cudaError_t CUDARTAPI cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host,
-                                                                             int threads, size_t shared,
-                                                                             unsigned) {
+cudaError_t CUDARTAPI cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+    int* blocks, const void* host, int threads, size_t shared, unsigned) {
   Function* f = find_function(host);
   if (!f) return remember(load_error(host));
   if (threads <= 0) return remember(cudaErrorInvalidValue);
-  *blocks = static_cast<int>(
-      emulator::resident_ctas_per_sm(*f->kernel, emulator::device(),
-                                     static_cast<emulator::u32>(threads),
-                                     static_cast<emulator::u32>(shared)));
+  *blocks = static_cast<int>(emulator::resident_ctas_per_sm(*f->kernel, emulator::device(),
+                                                            static_cast<emulator::u32>(threads),
+                                                            static_cast<emulator::u32>(shared)));
   return cudaSuccess;
 }
 
@@ -281,9 +294,9 @@ cudaError_t CUDARTAPI cudaOccupancyMaxActiveClusters(int* clusters, const void* 
       ranks = config->attrs[k].val.clusterDim.x * config->attrs[k].val.clusterDim.y *
               config->attrs[k].val.clusterDim.z;
   const dim3 b = config->blockDim;
-  const auto per_sm = emulator::resident_ctas_per_sm(
-      *f->kernel, emulator::device(), b.x * b.y * b.z,
-      static_cast<emulator::u32>(config->dynamicSmemBytes));
+  const auto per_sm =
+      emulator::resident_ctas_per_sm(*f->kernel, emulator::device(), b.x * b.y * b.z,
+                                     static_cast<emulator::u32>(config->dynamicSmemBytes));
   *clusters = static_cast<int>(per_sm * emulator::device().sms / std::max(1u, ranks));
   return cudaSuccess;
 }

@@ -27,8 +27,9 @@ cudaError_t allocate(void** out, size_t bytes, MemoryKind kind) {
   if (!at) return remember(cudaErrorMemoryAllocation);
   *out = reinterpret_cast<void*>(at);
   if (auto* c = checker())
-    c->allocated(at, bytes, kind == MemoryKind::kDevice ? check::Observer::Contents::kUndefined
-                                                        : check::Observer::Contents::kDefined);
+    c->allocated(at, bytes,
+                 kind == MemoryKind::kDevice ? check::Observer::Contents::kUndefined
+                                             : check::Observer::Contents::kDefined);
   return cudaSuccess;
 }
 
@@ -81,7 +82,8 @@ cudaError_t check_direction(const void* to, const void* from, cudaMemcpyKind kin
   return cudaSuccess;
 }
 
-cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                 cudaStream_t stream) {
   if (sticky_error() != cudaSuccess) return sticky_error();
   if (bytes == 0) return cudaSuccess;
   if (!to || !from) return remember(cudaErrorInvalidValue);
@@ -121,7 +123,8 @@ cudaError_t fill(void* to, int value, size_t bytes, cudaStream_t stream) {
   });
 }
 
-cudaError_t fill_2d(void* to, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream) {
+cudaError_t fill_2d(void* to, size_t pitch, int value, size_t width, size_t height,
+                    cudaStream_t stream) {
   for (size_t y = 0; y < height; ++y) {
     const cudaError_t e = fill(static_cast<u8*>(to) + y * pitch, value, width, stream);
     if (e != cudaSuccess) return e;
@@ -148,8 +151,12 @@ using emulator::MemoryKind;
 extern "C" {
 
 cudaError_t CUDARTAPI cudaMalloc(void** p, size_t n) { return allocate(p, n, MemoryKind::kDevice); }
-cudaError_t CUDARTAPI cudaMallocHost(void** p, size_t n) { return allocate(p, n, MemoryKind::kHost); }
-cudaError_t CUDARTAPI cudaHostAlloc(void** p, size_t n, unsigned) { return allocate(p, n, MemoryKind::kHost); }
+cudaError_t CUDARTAPI cudaMallocHost(void** p, size_t n) {
+  return allocate(p, n, MemoryKind::kHost);
+}
+cudaError_t CUDARTAPI cudaHostAlloc(void** p, size_t n, unsigned) {
+  return allocate(p, n, MemoryKind::kHost);
+}
 cudaError_t CUDARTAPI cudaMallocManaged(void** p, size_t n, unsigned) {
   return allocate(p, n, MemoryKind::kManaged);
 }
@@ -186,18 +193,20 @@ cudaError_t CUDARTAPI cudaMemcpy2D(void* to, size_t to_pitch, const void* from, 
                                    size_t w, size_t h, cudaMemcpyKind kind) {
   return copy_2d(to, to_pitch, from, from_pitch, w, h, kind, nullptr);
 }
-cudaError_t CUDARTAPI cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
-                                        size_t w, size_t h, cudaMemcpyKind kind, cudaStream_t s) {
+cudaError_t CUDARTAPI cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from,
+                                        size_t from_pitch, size_t w, size_t h, cudaMemcpyKind kind,
+                                        cudaStream_t s) {
   return copy_2d(to, to_pitch, from, from_pitch, w, h, kind, s);
 }
 cudaError_t CUDARTAPI cudaMemcpyPeer(void* to, int, const void* from, int, size_t n) {
   return copy(to, from, n, cudaMemcpyDefault, nullptr);
 }
-cudaError_t CUDARTAPI cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t n, cudaStream_t s) {
+cudaError_t CUDARTAPI cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t n,
+                                          cudaStream_t s) {
   return copy(to, from, n, cudaMemcpyDefault, s);
 }
-cudaError_t CUDARTAPI cudaMemcpyToSymbol(const void* symbol, const void* from, size_t n, size_t offset,
-                                         cudaMemcpyKind kind) {
+cudaError_t CUDARTAPI cudaMemcpyToSymbol(const void* symbol, const void* from, size_t n,
+                                         size_t offset, cudaMemcpyKind kind) {
   return copy_symbol(symbol, from, n, offset, kind, nullptr, true);
 }
 cudaError_t CUDARTAPI cudaMemcpyFromSymbol(void* to, const void* symbol, size_t n, size_t offset,
@@ -208,25 +217,32 @@ cudaError_t CUDARTAPI cudaMemcpyToSymbolAsync(const void* symbol, const void* fr
                                               size_t offset, cudaMemcpyKind kind, cudaStream_t s) {
   return copy_symbol(symbol, from, n, offset, kind, s, true);
 }
-cudaError_t CUDARTAPI cudaMemcpyFromSymbolAsync(void* to, const void* symbol, size_t n, size_t offset,
-                                                cudaMemcpyKind kind, cudaStream_t s) {
+cudaError_t CUDARTAPI cudaMemcpyFromSymbolAsync(void* to, const void* symbol, size_t n,
+                                                size_t offset, cudaMemcpyKind kind,
+                                                cudaStream_t s) {
   return copy_symbol(symbol, to, n, offset, kind, s, false);
 }
 cudaError_t CUDARTAPI cudaMemset(void* p, int v, size_t n) { return fill(p, v, n, nullptr); }
-cudaError_t CUDARTAPI cudaMemsetAsync(void* p, int v, size_t n, cudaStream_t s) { return fill(p, v, n, s); }
+cudaError_t CUDARTAPI cudaMemsetAsync(void* p, int v, size_t n, cudaStream_t s) {
+  return fill(p, v, n, s);
+}
 cudaError_t CUDARTAPI cudaMemset2D(void* p, size_t pitch, int v, size_t w, size_t h) {
   return fill_2d(p, pitch, v, w, h, nullptr);
 }
-cudaError_t CUDARTAPI cudaMemset2DAsync(void* p, size_t pitch, int v, size_t w, size_t h, cudaStream_t s) {
+cudaError_t CUDARTAPI cudaMemset2DAsync(void* p, size_t pitch, int v, size_t w, size_t h,
+                                        cudaStream_t s) {
   return fill_2d(p, pitch, v, w, h, s);
 }
-cudaError_t CUDARTAPI cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned, cudaStream_t) {
+cudaError_t CUDARTAPI cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
+                                           cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t CUDARTAPI cudaMemAdvise(const void*, size_t, cudaMemoryAdvise, cudaMemLocation) {
   return cudaSuccess;
 }
-cudaError_t CUDARTAPI cudaHostRegister(void*, size_t, unsigned) { return remember(cudaErrorNotSupported); }
+cudaError_t CUDARTAPI cudaHostRegister(void*, size_t, unsigned) {
+  return remember(cudaErrorNotSupported);
+}
 cudaError_t CUDARTAPI cudaHostUnregister(void*) { return remember(cudaErrorNotSupported); }
 
 cudaError_t CUDARTAPI cudaPointerGetAttributes(cudaPointerAttributes* out, const void* p) {

@@ -134,7 +134,8 @@ cudaError_t CUDARTAPI cudaStreamGetDevice(cudaStream_t, int* device) {
 
 cudaError_t CUDARTAPI cudaDeviceSynchronize() { return synchronize(); }
 
-cudaError_t CUDARTAPI cudaStreamAddCallback(cudaStream_t s, cudaStreamCallback_t f, void* data, unsigned) {
+cudaError_t CUDARTAPI cudaStreamAddCallback(cudaStream_t s, cudaStreamCallback_t f, void* data,
+                                            unsigned) {
   return submit(s, WorkKind::kHost, [=] {
     f(s, sticky_error(), data);
     return cudaSuccess;
@@ -196,7 +197,8 @@ cudaError_t CUDARTAPI cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigne
   if (dependencies.size() == 1) {
     stream.last = dependencies[0];
   } else if (dependencies.size() == 2) {
-    stream.last = add_node(*stream.capture->graph, WorkKind::kEmpty, nullptr, std::move(dependencies));
+    stream.last =
+        add_node(*stream.capture->graph, WorkKind::kEmpty, nullptr, std::move(dependencies));
   }
   return cudaSuccess;
 }
@@ -275,13 +277,16 @@ cudaError_t CUDARTAPI cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCapture
   if (e != cudaSuccess) return e;
   Stream& stream = stream_of(s);
   if (id) *id = stream.capture ? stream.capture->id : 0;
-  if (graph) *graph = stream.capture ? reinterpret_cast<cudaGraph_t>(stream.capture->graph) : nullptr;
+  if (graph)
+    *graph = stream.capture ? reinterpret_cast<cudaGraph_t>(stream.capture->graph) : nullptr;
   if (dependencies) *dependencies = reinterpret_cast<const cudaGraphNode_t*>(&stream.last);
   if (edges) *edges = nullptr;
   if (count) *count = stream.last ? 1 : 0;
   return cudaSuccess;
 }
 
-cudaError_t CUDARTAPI cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
+cudaError_t CUDARTAPI cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) {
+  return cudaSuccess;
+}
 
 }  // extern "C"

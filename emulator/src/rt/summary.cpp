@@ -21,11 +21,13 @@ void print_totals() {
   std::string text = format_text(
       "[emulator] %s: %llu launches, %llu CTAs, %.3g warp and %.3g thread instructions in %.3f s "
       "(%.0f M thread instructions/s)",
-      device().name, static_cast<unsigned long long>(t.launches), static_cast<unsigned long long>(t.ctas),
-      static_cast<double>(t.warp_insts), static_cast<double>(t.thread_insts), t.seconds,
+      device().name, static_cast<unsigned long long>(t.launches),
+      static_cast<unsigned long long>(t.ctas), static_cast<double>(t.warp_insts),
+      static_cast<double>(t.thread_insts), t.seconds,
       t.seconds > 0 ? static_cast<double>(t.thread_insts) / t.seconds * 1e-6 : 0.0);
   if (check::Observer* c = checker())
-    text += format_text(", %llu distinct reports", static_cast<unsigned long long>(c->report_count()));
+    text +=
+        format_text(", %llu distinct reports", static_cast<unsigned long long>(c->report_count()));
   report_line(text);
 }
 

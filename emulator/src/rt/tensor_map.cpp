@@ -52,9 +52,9 @@ std::string check_dimensions(const Arguments& a) {
       return format_text("globalStrides[%u] = %llu, expected a multiple of 16 below 2^40", d - 1,
                          static_cast<unsigned long long>(stride));
     if (stride < span && a.dims[d] > 1)
-      return format_text("globalStrides[%u] = %llu is smaller than the %llu bytes of the inner dimension",
-                         d - 1, static_cast<unsigned long long>(stride),
-                         static_cast<unsigned long long>(span));
+      return format_text(
+          "globalStrides[%u] = %llu is smaller than the %llu bytes of the inner dimension", d - 1,
+          static_cast<unsigned long long>(stride), static_cast<unsigned long long>(span));
     span = stride * a.dims[d];
   }
   return "";
@@ -72,19 +72,23 @@ std::string check_box(const Arguments& a) {
 
 }  // namespace
 
-CUresult CUDAAPI encode_tiled(CUtensorMap* out, CUtensorMapDataType type, cuuint32_t rank, void* address,
-                              const cuuint64_t* dims, const cuuint64_t* strides, const cuuint32_t* box,
-                              const cuuint32_t* traversal, CUtensorMapInterleave interleave,
-                              CUtensorMapSwizzle swizzle, CUtensorMapL2promotion,
-                              CUtensorMapFloatOOBfill fill) {
+CUresult CUDAAPI encode_tiled(CUtensorMap* out, CUtensorMapDataType type, cuuint32_t rank,
+                              void* address, const cuuint64_t* dims, const cuuint64_t* strides,
+                              const cuuint32_t* box, const cuuint32_t* traversal,
+                              CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill fill) {
   const Arguments a{type, rank, address, dims, strides, box, traversal, interleave, swizzle, fill};
-  if (!out || reinterpret_cast<u64>(out) % 64) return refuse("tensorMap is not aligned to 64 bytes");
+  if (!out || reinterpret_cast<u64>(out) % 64)
+    return refuse("tensorMap is not aligned to 64 bytes");
   if (static_cast<u32>(type) >= kElementTypes) return refuse("this data type is not supported");
   if (rank < 1 || rank > 5) return refuse(format_text("rank %u, expected 1..5", rank));
-  if (reinterpret_cast<u64>(address) % 16) return refuse("globalAddress is not aligned to 16 bytes");
-  if (interleave != CU_TENSOR_MAP_INTERLEAVE_NONE) return refuse("interleaved layouts are not supported");
+  if (reinterpret_cast<u64>(address) % 16)
+    return refuse("globalAddress is not aligned to 16 bytes");
+  if (interleave != CU_TENSOR_MAP_INTERLEAVE_NONE)
+    return refuse("interleaved layouts are not supported");
   if (swizzle > CU_TENSOR_MAP_SWIZZLE_128B) return refuse("this swizzle is not supported");
-  if (fill == CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA && type < CU_TENSOR_MAP_DATA_TYPE_FLOAT16)
+  if (fill == CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA &&
+      type < CU_TENSOR_MAP_DATA_TYPE_FLOAT16)
     return refuse("NaN fill of an integer type");
   if (const std::string why = check_dimensions(a); !why.empty()) return refuse(why);
   if (const std::string why = check_box(a); !why.empty()) return refuse(why);
@@ -109,7 +113,8 @@ CUresult CUDAAPI encode_tiled(CUtensorMap* out, CUtensorMapDataType type, cuuint
 
 CUresult CUDAAPI replace_address(CUtensorMap* map, void* address) {
   auto* t = reinterpret_cast<TensorMap*>(map);
-  if (t->magic != TensorMap::kMagic || reinterpret_cast<u64>(address) % 16) return CUDA_ERROR_INVALID_VALUE;
+  if (t->magic != TensorMap::kMagic || reinterpret_cast<u64>(address) % 16)
+    return CUDA_ERROR_INVALID_VALUE;
   t->base = reinterpret_cast<u64>(address);
   return CUDA_SUCCESS;
 }
@@ -117,12 +122,12 @@ CUresult CUDAAPI replace_address(CUtensorMap* map, void* address) {
 }  // namespace emulator::rt
 
 extern "C" CUresult CUDAAPI cuTensorMapEncodeTiled(
-    CUtensorMap* out, CUtensorMapDataType type, cuuint32_t rank, void* address, const cuuint64_t* dims,
-    const cuuint64_t* strides, const cuuint32_t* box, const cuuint32_t* traversal,
-    CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,
-    CUtensorMapFloatOOBfill fill) {
-  return emulator::rt::encode_tiled(out, type, rank, address, dims, strides, box, traversal, interleave,
-                                    swizzle, promotion, fill);
+    CUtensorMap* out, CUtensorMapDataType type, cuuint32_t rank, void* address,
+    const cuuint64_t* dims, const cuuint64_t* strides, const cuuint32_t* box,
+    const cuuint32_t* traversal, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+    CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill) {
+  return emulator::rt::encode_tiled(out, type, rank, address, dims, strides, box, traversal,
+                                    interleave, swizzle, promotion, fill);
 }
 extern "C" CUresult CUDAAPI cuTensorMapReplaceAddress(CUtensorMap* map, void* address) {
   return emulator::rt::replace_address(map, address);
