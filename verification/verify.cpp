@@ -3,9 +3,6 @@
 #include <chrono>
 
 #include "verification/inputs.hpp"
-#if defined(FLASH_KDA_HAVE_CUDA)
-#include "cuda/staged_run.hpp"
-#endif
 
 namespace flash_kda::verification {
 namespace {
@@ -42,21 +39,13 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
   return true;
 }
 
-// The tensors of a case lie in host memory; the CUDA backend works on copies.
-Status run_on_host_tensors(const Plan& plan, const Tensors& tensors, Workspace workspace) {
-#if defined(FLASH_KDA_HAVE_CUDA)
-  if (plan.config.backend == BackendKind::kCuda) return run_staged(plan, tensors);
-#endif
-  return run(plan, tensors, workspace);
-}
-
 // Runs and compares.
 void run_row(const Plan& plan, const Tensors& tensors, Workspace workspace, VerifyRow& row) {
   Clock::time_point start = Clock::now();
   const Expected expected = expect(plan.problem, tensors);
   row.reference_seconds = seconds_since(start);
   start = Clock::now();
-  const Status status = run_on_host_tensors(plan, tensors, workspace);
+  const Status status = run_from_host(plan, tensors, workspace);
   row.backend_seconds = seconds_since(start);
   if (!status.ok()) {
     row.detail = std::string(to_string(status.code())) + ": " + status.message();
