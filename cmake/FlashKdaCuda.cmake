@@ -22,12 +22,12 @@ if(FLASH_KDA_CUDA)
     file(REAL_PATH "${FLASH_KDA_NVCC}" nvcc_path)
     cmake_path(GET nvcc_path PARENT_PATH cuda_root)
     cmake_path(GET cuda_root PARENT_PATH cuda_root)
-    find_path(FLASH_KDA_CUDA_INCLUDE cuda_runtime_api.h
-              HINTS "${cuda_root}/include" "${cuda_root}/targets/x86_64-linux/include"
-                    "${cuda_root}/targets/sbsa-linux/include")
-    find_library(FLASH_KDA_CUDART NAMES cudart_static cudart
-                 HINTS "${cuda_root}/lib64" "${cuda_root}/lib"
-                       "${cuda_root}/targets/x86_64-linux/lib" "${cuda_root}/targets/sbsa-linux/lib")
+    # nvcc may be a script that calls the real one: then only the usual places are left to look in.
+    set(roots "${cuda_root}" $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda)
+    find_path(FLASH_KDA_CUDA_INCLUDE cuda_runtime_api.h HINTS ${roots}
+              PATH_SUFFIXES include targets/x86_64-linux/include targets/sbsa-linux/include)
+    find_library(FLASH_KDA_CUDART NAMES cudart_static cudart HINTS ${roots}
+                 PATH_SUFFIXES lib64 lib targets/x86_64-linux/lib targets/sbsa-linux/lib)
   endif()
   if(FLASH_KDA_NVCC AND FLASH_KDA_CUDA_INCLUDE AND FLASH_KDA_CUDART)
     set(FLASH_KDA_HAVE_CUDA ON)
