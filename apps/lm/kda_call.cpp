@@ -45,7 +45,11 @@ Problem KdaCaller::problem_for(std::int64_t tokens) const {
 Result<const Plan*> KdaCaller::plan_for(std::int64_t tokens) {
   auto found = plans_.find(tokens);
   if (found == plans_.end()) {
-    Result<Plan> plan = make_plan(problem_for(tokens), options_);
+    PlanOptions options = options_;
+    // One token reads 64 KiB of state a head, some microseconds; waking a thread costs as much, and
+    // milliseconds on a busy machine.
+    if (tokens == 1) options.threads = 1;
+    Result<Plan> plan = make_plan(problem_for(tokens), options);
     if (!plan.ok()) return plan.status();
     found = plans_.emplace(tokens, std::move(*plan)).first;
   }

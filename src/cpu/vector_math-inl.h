@@ -127,6 +127,23 @@ HWY_INLINE float load_scalar(const Rows& rows, std::int64_t row) {
   return one[0];
 }
 
+// min(x, limit) and max(x, limit) that pass a NaN in x on. The x86 instructions return their second
+// operand then; those of NEON would return the limit.
+HWY_INLINE VF at_most(VF x, float limit) {
+#if HWY_TARGET == HWY_NEON
+  return hn::IfThenElse(hn::Gt(x, set1(limit)), set1(limit), x);
+#else
+  return hn::Min(set1(limit), x);
+#endif
+}
+HWY_INLINE VF at_least(VF x, float limit) {
+#if HWY_TARGET == HWY_NEON
+  return hn::IfThenElse(hn::Lt(x, set1(limit)), set1(limit), x);
+#else
+  return hn::Max(set1(limit), x);
+#endif
+}
+
 // 2^x as 2^n (1 + minus_one) with n = round(x).
 struct Exp2Parts {
   VF n;
@@ -134,10 +151,9 @@ struct Exp2Parts {
 };
 
 // The polynomial is 2^f - 1 = f P(f) on |f| <= 1/2, P the Chebyshev interpolant of degree 5: 5.2e-9
-// relative to 2^f. x is held in [-200, 127]; below -126 the result is subnormal or zero. The
-// constant comes first in Min and Max: x86 then passes a NaN on.
+// relative to 2^f. x is held in [-200, 127]; below -126 the result is subnormal or zero.
 HWY_INLINE Exp2Parts exp2_parts(VF x) {
-  x = hn::Max(set1(-200.0f), hn::Min(set1(127.0f), x));
+  x = at_least(at_most(x, 127.0f), -200.0f);
   const VF n = hn::Round(x);
   const VF f = hn::Sub(x, n);
   VF p = set1(1.5461447751e-4f);
@@ -157,7 +173,7 @@ HWY_INLINE VF scale_by_power(VF v, VF n) {
 #else
   // Adding 1.5 * 2^23 puts an integer into the low bits; 127 more is the exponent's bias.
   const hn::RebindToUnsigned<DF> du;
-  const VF shifted = hn::Add(hn::Max(set1(-126.0f), n), set1(12582912.0f + 127.0f));
+  const VF shifted = hn::Add(at_least(n, -126.0f), set1(12582912.0f + 127.0f));
   const VF power = hn::BitCast(DF(), hn::ShiftLeft<23>(hn::BitCast(du, shifted)));
   return hn::Mul(v, hn::IfThenZeroElse(hn::Lt(n, set1(-126.0f)), power));
 #endif
@@ -199,7 +215,7 @@ constexpr float kLog2E = 1.44269504f;
 
 // 1 / (1 + 2^y), which is the sigmoid of -y / log2(e); relative error below 4e-7, zero past 2^120.
 HWY_INLINE VF sigmoid_of_negative_log2(VF y) {
-  return reciprocal(hn::Add(exp2_f32(hn::Min(set1(120.0f), y)), set1(1.0f)));
+  return reciprocal(hn::Add(exp2_f32(at_most(y, 120.0f)), set1(1.0f)));
 }
 HWY_INLINE VF sigmoid(VF x) { return sigmoid_of_negative_log2(hn::Mul(x, set1(-kLog2E))); }
 
@@ -207,7 +223,7 @@ HWY_INLINE VF sigmoid(VF x) { return sigmoid_of_negative_log2(hn::Mul(x, set1(-k
 HWY_INLINE VF softplus(VF x) {
   const DF d;
   const VF e = exp2_f32(hn::Mul(hn::Abs(x), set1(-kLog2E)));
-  return hn::Add(hn::Max(hn::Zero(d), x), hn::Log1p(d, e));
+  return hn::Add(at_least(x, 0.0f), hn::Log1p(d, e));
 }
 
 // kLanes accumulators to one vector of their lane sums, in order.

@@ -139,16 +139,6 @@ def train_step(model, optimizer, batch, autocast):
     return loss.item() / math.log(2), norm.item()
 
 
-def resume(saved, steps):
-    """The record of a training that goes on, perhaps with another number of steps."""
-    record = saved["record"]
-    if record["steps"] != steps:
-        change = {"at_step": record["step"], "from_steps": record["steps"], "to_steps": steps}
-        record.setdefault("schedule_changes", []).append(change)
-        record["steps"] = steps
-    return record
-
-
 def train(arguments):
     torch.manual_seed(arguments.seed)
     model = KdaLanguageModel(CONFIGS[arguments.model])
