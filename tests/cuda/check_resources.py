@@ -34,11 +34,13 @@ def resources(nvcc, source_dir, kernel, arch):
         def number(pattern):
             match = re.search(pattern, block)
             return int(match.group(1)) if match else 0
-        lines.append(f"sm_{arch} {demangle(block.split(chr(39))[0])}"
-                     f" registers {number(r'Used (\d+) registers')}"
-                     f" spilled {number(r'(\d+) bytes spill stores')}"
-                     f" stack {number(r'(\d+) bytes stack frame')}"
-                     f" shared {number(r'(\d+) bytes smem')}")
+        name = demangle(block.split("'")[0])
+        registers = number(r"Used (\d+) registers")
+        spilled = number(r"(\d+) bytes spill stores")
+        stack = number(r"(\d+) bytes stack frame")
+        shared = number(r"(\d+) bytes smem")
+        lines.append(f"sm_{arch} {name} registers {registers} spilled {spilled} stack {stack} "
+                     f"shared {shared}")
     return sorted(lines)
 
 

@@ -53,9 +53,9 @@ TEST_P(Segments, GiveTheResultOfTheWhole) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cuts, Segments,
-    testing::Combine(testing::Values("long", "slow-1024", "packed-unequal", "packed-empty-middle",
-                                     "packed-empty-last", "state-in-place", "state-bf16-kv",
-                                     "state-masked", "pool-f32-vk", "pool-bf16-kv",
+    testing::Combine(testing::Values("tokens-129", "lower-bound-slow", "packed-unequal",
+                                     "packed-empty-middle", "packed-empty-last", "state-in-place",
+                                     "state-bf16-kv", "state-masked", "pool-f32-vk", "pool-bf16-kv",
                                      "checkpoint-offsets", "checkpoint-every-7", "head-dim-64x128",
                                      "head-dim-128x64", "softplus-steep", "beta-2-slow"),
                      testing::Values(16, 48, 256)),
