@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kK) merge_kernel(const __grid_constant__ Recur
         p.segment_summary + ((base + s) * p.v_heads + head) * (p.head_dim_v + kK) * kK + column;
     for (int v = 0; v < kMergeRows; ++v) row[v] = summary[(v_begin + v) * kK];
     const float* transition = summary + static_cast<std::int64_t>(p.head_dim_v) * kK;
-#pragma unroll 8
+#pragma unroll 4
     for (int k = 0; k < kK; ++k) {
       const float m = transition[k * kK];
       for (int v = 0; v < kMergeRows; ++v) row[v] += entry[v][k] * m;
