@@ -42,7 +42,7 @@ __global__ void memory_mix(float* data) {
     s[t + (i & 1) * kThreads] = v;
     __syncthreads();
     v = s[(t + 33) % kThreads + (i & 1) * kThreads] + s[t + (i & 1) * kThreads] * 0.5f;
-    const float4 q = reinterpret_cast<const float4*>(s)[t % 64];
+    const float4 q = reinterpret_cast<const float4*>(s + (i & 1) * kThreads)[t % (kThreads / 4)];
     v += q.x + q.w;
   }
   data[blockIdx.x * blockDim.x + t] = v;
@@ -73,7 +73,7 @@ __global__ void mma_mix(float* out) {
   for (int i = 0; i < kRounds / 8; ++i) {
     uint32_t a[4], b[4];
     ldmatrix_x4(a, &tile[w][(l % 8) * 4 + (l / 8) * 32]);
-    ldmatrix_x4(b, &tile[(w + 1) % 8][(l % 8) * 4 + (l / 8) * 32]);
+    ldmatrix_x4(b, &tile[w][(l % 8) * 4 + (l / 8) * 32]);
     mma(acc[0], a, b[0], b[1]);
     mma(acc[1], a, b[2], b[3]);
 #pragma unroll
@@ -82,6 +82,7 @@ __global__ void mma_mix(float* out) {
       acc[1][k] = acc[1][k] * 0.5f - acc[0][k];
       scale = fminf(scale * 1.01f, fabsf(acc[1][k]));
     }
+    __syncwarp();
     tile[w][l] = __float_as_uint(scale) >> 16 | 0x3f000000u;
     __syncwarp();
   }

@@ -40,8 +40,9 @@ struct GemmTestCase {
 void PrintTo(const GemmTestCase& test, std::ostream* out) { *out << test.gemm.name; }
 
 std::vector<GemmTestCase> all_cases() {
-  // Two full tiles each way; then tails in every dimension (multiples of 8 for 16-byte rows).
-  const GemmShape shapes[] = {{256, 128, 128}, {200, 136, 328}};
+  // Full tiles, and enough of K to go round every ring of stages; then tails in every dimension
+  // (multiples of 8 for 16-byte rows).
+  const GemmShape shapes[] = {{256, 128, 512}, {200, 136, 328}};
   std::vector<GemmTestCase> cases;
   for (const GemmImplementation& gemm : all_gemms()) {
     for (const GemmShape& shape : shapes) {

@@ -15,10 +15,14 @@ struct FloatFormat {
 
 FloatFormat format_of(ElementType type) {
   switch (type) {
-    case ElementType::kBf16: return {7, -126, 2};
-    case ElementType::kF16: return {10, -14, 2};
-    case ElementType::kTf32: return {10, -126, 4};
-    case ElementType::kF32: break;
+    case ElementType::kBf16:
+      return {7, -126, 2};
+    case ElementType::kF16:
+      return {10, -14, 2};
+    case ElementType::kTf32:
+      return {10, -126, 4};
+    case ElementType::kF32:
+      break;
   }
   return {23, -126, 4};
 }
@@ -76,8 +80,8 @@ Matrix make_matrix(ElementType type, size_t count, Values values, uint64_t seed)
   const auto bytes_each = static_cast<size_t>(element_bytes(type));
   Matrix matrix{std::vector<double>(count), std::vector<uint8_t>(count * bytes_each)};
   for (size_t i = 0; i < count; ++i) {
-    const double raw = values == Values::kSmallIntegers ? static_cast<double>(random() % 5) - 2
-                                                        : normal(random);
+    const double raw =
+        values == Values::kSmallIntegers ? static_cast<double>(random() % 5) - 2 : normal(random);
     matrix.values[i] = round_to(type, raw);
     const uint32_t bits = encode(type, matrix.values[i]);
     std::memcpy(&matrix.bytes[i * bytes_each], &bits, bytes_each);
@@ -119,9 +123,9 @@ Reference reference_gemm(const GemmImplementation& gemm, GemmShape shape, const 
       // Each of the k additions loses at most one unit of the accumulator (tensor cores truncate),
       // the epilogue rounds twice in fp32 and the result once in its own type.
       const double unit = std::ldexp(1.0, 1 - gemm.accumulator_bits);
-      reference.tolerance[i * n + j] =
-          std::abs(alpha) * magnitude * unit * static_cast<double>(k) +
-          std::abs(result) * 0x1p-22 + spacing(gemm.element_cd, result);
+      reference.tolerance[i * n + j] = std::abs(alpha) * magnitude * unit * static_cast<double>(k) +
+                                       std::abs(result) * 0x1p-22 +
+                                       spacing(gemm.element_cd, result);
     }
   }
   return reference;

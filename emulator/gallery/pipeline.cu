@@ -27,15 +27,17 @@ __global__ void pipeline(const int* in, int* out) {
   for (int i = 0; i < kTiles; ++i) {
     const int s = i % kStages, round = i / kStages;
     if (producer) {
-      mbarrier_wait(&empty[s], (round & 1) ^ 1);
+      if (round > 0) mbarrier_wait(&empty[s], (round & 1) ^ 1);
       mbarrier_expect(&full[s], sizeof tile[s]);
       bulk_load(tile[s], in + kTile * i, sizeof tile[s], &full[s]);
     } else if (threadIdx.x < kTile) {
       mbarrier_wait(&full[s], round & 1);
       const int doubled = 2 * tile[s][threadIdx.x];
-      mbarrier_arrive(&empty[s]);
-      if (threadIdx.x == 0 && i > 0) bulk_wait_read();
-      asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");
+      if (i + kStages < kTiles) mbarrier_arrive(&empty[s]);
+      if (i > 0) {
+        if (threadIdx.x == 0) bulk_wait_read();
+        asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");
+      }
       result[threadIdx.x] = doubled;
       fence_proxy_async();
       asm volatile("barrier.sync.aligned 1, 64;" ::: "memory");

@@ -26,9 +26,11 @@ def run(command, environment, timeout):
         environment = {**os.environ, **environment, "EMULATOR_CHECK": "1", "EMULATOR_CHECK_JSON": path}
         try:
             done = subprocess.run(
-                command, env=environment, timeout=timeout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command, env=environment, timeout=timeout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
             status = done.returncode
+            if b"module not loaded" in done.stderr:
+                raise RuntimeError(done.stderr.decode(errors="replace"))
         except subprocess.TimeoutExpired:
             return HANG, set()
         reports = set()

@@ -148,7 +148,7 @@ class Lister {
     m.replacement = std::move(replacement);
     m.ptx_line = begin_line_;
     m.begin = begin_;
-    m.end = at_;
+    m.end = m.replacement.empty() ? at_ + 1 : at_;
     out_.push_back(std::move(m));
   }
 

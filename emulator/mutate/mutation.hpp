@@ -19,7 +19,7 @@ struct Mutation {
   std::string original;     // the statement
   std::string replacement;  // what takes its place, empty for nothing
   unsigned ptx_line = 0;
-  size_t begin = 0, end = 0;  // the statement in the text, without its semicolon
+  size_t begin = 0, end = 0;  // what is replaced; with the semicolon if by nothing
 };
 
 std::vector<Mutation> mutations_of(std::string_view ptx);

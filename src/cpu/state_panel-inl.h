@@ -35,8 +35,8 @@ HWY_INLINE void transpose_4x4(const float* from, std::int64_t from_pitch, float*
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, hi01, hi23)), d, to + 3 * to_pitch);
 }
 
-// to[c * to_pitch + r] = from[r * from_pitch + c]. One element at a time this took 9 us a head more,
-// 2 % of a run over 512 tokens.
+// to[c * to_pitch + r] = from[r * from_pitch + c]. One element at a time this took 9 us a head
+// more, 2 % of a run over 512 tokens.
 HWY_INLINE void transpose(const float* from, std::int64_t from_pitch, int rows, int columns,
                           float* to, std::int64_t to_pitch) {
   for (int r = 0; r < rows; r += 4) {

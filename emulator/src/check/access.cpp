@@ -252,7 +252,7 @@ void CtaChecker::shared_access(const WarpEvent& event, const WarpAccess& access,
         Cell& c = table[cell];
         if (access.kind != AccessKind::kStore && (c.defined & bytes) != bytes &&
             launch_.checker.options.report_uninitialised) {
-          report(Rule::kUninitialisedShared, x, lane, nullptr, "read", place_text(at, cell * 4u));
+          report_at(Rule::kUninitialisedShared, x, lane, nullptr, "read", cell * 4u, at);
           c.defined |= bytes;  // said once
         }
         if (access.kind == AccessKind::kLoad) {
@@ -310,7 +310,7 @@ void CtaChecker::global_access(const WarpEvent& event, const WarpAccess& access,
       ShadowTable& table = page->table();
       if (access.kind != AccessKind::kStore && report_undefined &&
           !page->defined(offset, access.bytes)) {
-        report(Rule::kUninitialisedGlobal, x, lane, nullptr, "read", place_text(at, offset));
+        report_at(Rule::kUninitialisedGlobal, x, lane, nullptr, "read", offset, at);
         page->define(offset, access.bytes, true);  // said once
       }
       for_cells(offset, access.bytes, [&](u32 cell, u32 bytes) {

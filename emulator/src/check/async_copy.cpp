@@ -274,8 +274,8 @@ void CtaChecker::check_tensormap(const BulkCopy& copy, const AsyncContext& x) {
         fenced |= view.ordered(a.actor, a.clock, a.lane, copy.lane) &&
                   (a.actor != w.actor || a.clock >= w.clock);
       if (!fenced)
-        report(Rule::kTensormapFence, x.access, copy.lane, &past, "tensor map used",
-               place_text(at, u64{cell} * 4));
+        report_at(Rule::kTensormapFence, x.access, copy.lane, &past, "tensor map used",
+                  u64{cell} * 4, at);
     });
   });
 }

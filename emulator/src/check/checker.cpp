@@ -61,7 +61,7 @@ std::unique_ptr<CtaObserver> LaunchChecker::cta_begin(uint32_t cta) {
       slot->ctas.resize(record.cluster_ctas());
     }
     cluster = slot;
-    cluster->ctas[rank] = std::make_unique<CtaState>(shared_bytes);
+    cluster->ctas[rank] = std::make_unique<CtaState>(checker.take_table(shared_bytes));
     ++cluster->running;
   }
   return std::make_unique<CtaChecker>(*this, std::move(cluster), rank, cta);
@@ -69,10 +69,28 @@ std::unique_ptr<CtaObserver> LaunchChecker::cta_begin(uint32_t cta) {
 
 void LaunchChecker::cta_ended(ClusterState& cluster) {
   std::lock_guard lock(mutex_);
-  if (--cluster.running == 0) clusters_.erase(cluster.index);
+  if (--cluster.running) return;
+  for (auto& cta : cluster.ctas)
+    if (cta) checker.give_table(std::move(cta->shadow));
+  clusters_.erase(cluster.index);
 }
 
 void LaunchChecker::end() {}
+
+ShadowTable Checker::take_table(u32 bytes) {
+  std::unique_lock lock(mutex_);
+  if (spare_tables_.empty()) return ShadowTable(bytes);
+  ShadowTable table = std::move(spare_tables_.back());
+  spare_tables_.pop_back();
+  lock.unlock();
+  table.reset(bytes);
+  return table;
+}
+
+void Checker::give_table(ShadowTable table) {
+  std::lock_guard lock(mutex_);
+  if (spare_tables_.size() < 64) spare_tables_.push_back(std::move(table));
+}
 
 std::unique_ptr<LaunchObserver> Checker::launch_begin(const LaunchInfo& info) {
   std::lock_guard lock(mutex_);

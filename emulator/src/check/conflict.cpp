@@ -85,6 +85,19 @@ void CtaChecker::report(Rule rule, const AccessContext& context, u32 lane, const
   reporter.add(std::move(finding));
 }
 
+void CtaChecker::report_at(Rule rule, const AccessContext& context, u32 lane,
+                           const PastAccess* past, const char* now_what, u64 offset,
+                           const CellPlace& at, const char* note) {
+  if (!launch_.checker.reporter.count(rule, context.site, past ? past->site : kNoSite)) return;
+  Finding finding;
+  finding.rule = rule;
+  finding.now = place_now(context.site, context.warp, lane, now_what);
+  if (past) finding.before = place(*past);
+  finding.where = place_text(at, offset);
+  finding.note = note;
+  launch_.checker.reporter.add(std::move(finding));
+}
+
 void CtaChecker::report_plain(Rule rule, const WarpEvent& event, u32 lane, const char* what,
                               std::string where, std::string note, Site before,
                               const char* before_what) {
@@ -106,20 +119,19 @@ void CtaChecker::violation(const WarpEvent& event, Rule rule, std::string_view t
     stuck_ = true;
     for (const auto& cta : cluster_->ctas)
       if (cta) report_open_bytes(*cta);
+    report_missed_phases();
   }
 }
 
-bool CtaChecker::waited_for_other_phase(const AccessContext& context,
+bool CtaChecker::waited_for_other_phase(const AccessContext& context, u32 lane,
                                         const PastAccess& past) const {
   const u32 index = past.actor - cluster_->first_actor;
-  if (index >= cluster_->span) return false;
-  const u32 local = index % layout_.per_cta;
-  const CtaState& owner = *cluster_->ctas[index / layout_.per_cta];
-  for (const auto& [offset, m] : owner.mbarriers) {
-    if (layout_.mbarrier(m.index) != local || &owner != &state_) continue;
-    if (context.warp < m.issued_at_wait.size() && m.issued_at_wait[context.warp] >= past.clock)
+  if (lane >= kLanes || index / layout_.per_cta != rank_) return false;
+  const u32 thread = context.warp * kLanes + lane;
+  for (const auto& [offset, m] : state_.mbarriers)
+    if (layout_.mbarrier(m.index) == index % layout_.per_cta &&
+        m.observed[thread].copies >= past.clock)
       return true;
-  }
   return false;
 }
 
@@ -140,8 +152,8 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
     const bool same_cluster = past.actor - cluster_->first_actor < cluster_->span;
     if (least >= Strength::kGpu || same_cta || (same_cluster && least >= Strength::kCluster))
       return false;
-    report(Rule::kScope, context, lane, &past, what, place_text(at, offset),
-           "both are strong operations, but the scope of one leaves out the other thread");
+    report_at(Rule::kScope, context, lane, &past, what, offset, at,
+              "both are strong operations, but the scope of one leaves out the other thread");
     return true;
   }
   const ActorKind kind = current ? layout_.kind(index % layout_.per_cta) : ActorKind::kWarp;
@@ -161,11 +173,11 @@ bool CtaChecker::conflict(const AccessContext& context, u32 lane, const PastAcce
     rule = kind == ActorKind::kWarp ? Rule::kWriteAfterRead : Rule::kAsyncOverwrite;
   else if (kind == ActorKind::kWarp)
     rule = write ? Rule::kWriteAfterWrite : Rule::kReadAfterWrite;
-  else if (kind == ActorKind::kMbarrier && waited_for_other_phase(context, past))
+  else if (kind == ActorKind::kMbarrier && waited_for_other_phase(context, lane, past))
     rule = Rule::kMbarrierPhase;
   else
     rule = Rule::kAsyncNotAwaited;
-  report(rule, context, lane, &past, what, place_text(at, offset));
+  report_at(rule, context, lane, &past, what, offset, at);
   return true;
 }
 
@@ -181,8 +193,8 @@ void CtaChecker::check_fenced(ShadowTable& table, u32 cell, u32 bytes, const Acc
     if (fenced.ordered(w.actor, w.clock, w.lane, kNoLane)) return;
     const PastAccess past{
         PastAccess::Kind::kWrite, w.actor, w.clock, 1u << w.lane, w.site, strength};
-    report(Rule::kProxyFence, context, lane, &past, "access through the async proxy",
-           place_text(at, u64{cell} * 4));
+    report_at(Rule::kProxyFence, context, lane, &past, "access through the async proxy",
+              u64{cell} * 4, at);
   };
   Cell& c = table[cell];
   check(c.write, c.write_bytes);

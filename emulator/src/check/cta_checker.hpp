@@ -173,15 +173,19 @@ class CtaChecker final : public CtaObserver {
   MbarrierState& mbarrier(CtaState& owner, u32 offset);
   bool use_mbarrier(MbarrierState&, u32 offset, const AccessContext&, u32 lane, MbarrierUse);
   void report_open_bytes(CtaState& cta);
+  void report_missed_phases();
 
   // conflict.cpp
   bool conflict(const AccessContext&, u32 lane, const PastAccess& past, PastAccess::Kind now,
                 u64 offset, const CellPlace&);
   void report(Rule rule, const AccessContext&, u32 lane, const PastAccess* past,
               const char* now_what, std::string where, std::string note = {});
+  // As report(), but writes the text of the place only for the first of its kind.
+  void report_at(Rule rule, const AccessContext&, u32 lane, const PastAccess* past,
+                 const char* now_what, u64 offset, const CellPlace& at, const char* note = "");
   void report_plain(Rule rule, const WarpEvent&, u32 lane, const char* what, std::string where,
                     std::string note = {}, Site before = kNoSite, const char* before_what = "");
-  bool waited_for_other_phase(const AccessContext&, const PastAccess& past) const;
+  bool waited_for_other_phase(const AccessContext&, u32 lane, const PastAccess& past) const;
   AccessPlace place(const PastAccess& past) const;
   AccessPlace place_now(Site site, u32 warp, u32 lane, const char* what) const;
 

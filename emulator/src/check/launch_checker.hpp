@@ -57,6 +57,9 @@ class Checker final : public Observer {
   std::string text() const override { return reporter.text(); }
   std::string json() const override { return reporter.json(); }
 
+  ShadowTable take_table(u32 bytes);
+  void give_table(ShadowTable table);
+
   const CheckerOptions options;
   Reporter reporter;
   GlobalShadow global;
@@ -65,6 +68,7 @@ class Checker final : public Observer {
   std::mutex mutex_;
   u32 next_actor_ = 1;
   LaunchRecord last_;
+  std::vector<ShadowTable> spare_tables_;
 };
 
 }  // namespace emulator::check

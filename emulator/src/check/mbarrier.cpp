@@ -15,7 +15,7 @@ MbarrierState& CtaChecker::mbarrier(CtaState& owner, u32 offset) {
   if (fresh) {
     it->second.index = static_cast<u32>(owner.mbarrier_offsets.size());
     owner.mbarrier_offsets.push_back(offset);
-    it->second.issued_at_wait.assign(layout_.warps, 0);
+    it->second.observed.resize(layout_.warps * kLanes);
   }
   return it->second;
 }
@@ -116,6 +116,11 @@ void CtaChecker::mbarrier_phase(uint32_t owner_cta, uint32_t offset) {
 void CtaChecker::mbarrier_wait(const WarpEvent& event, const uint32_t* offsets, uint32_t succeeded,
                                Order order, Scope) {
   WarpState& warp = state_.warps[event.warp];
+  warp.stuck.lanes = event.mask & ~succeeded;
+  if (warp.stuck.lanes) {
+    warp.stuck.offset = offsets[__builtin_ctz(warp.stuck.lanes)];
+    warp.stuck.site = event.site;
+  }
   for (u32 rest = succeeded & event.mask & warp.live; rest;) {
     const u32 offset = offsets[__builtin_ctz(rest)];
     u32 lanes = 0;
@@ -126,11 +131,30 @@ void CtaChecker::mbarrier_wait(const WarpEvent& event, const uint32_t* offsets, 
       use_mbarrier(m, offset, context(event, group, Strength::kWeak),
                    static_cast<u32>(__builtin_ctz(in_group)), MbarrierUse::kThread);
     });
-    m.issued_at_wait[event.warp] = m.copies_issued;
+    for_lanes(lanes, [&](u32 l) {
+      m.observed[event.warp * kLanes + l] = {m.copies_issued, m.phases};
+    });
     if (!m.completed || order == Order::kRelaxed) continue;
     const u32 actor = actor_base() + layout_.mbarrier(m.index);
     m.copies_known = std::max(m.copies_known, m.completed->ordered.own.common()[actor]);
     acquire(warp, lanes, *m.completed);
+  }
+}
+
+// At a deadlock: threads that wait for the next phase of an mbarrier and have never seen the last
+// one complete.
+void CtaChecker::report_missed_phases() {
+  for (u32 w = 0; w < layout_.warps; ++w) {
+    const auto& stuck = state_.warps[w].stuck;
+    if (!stuck.lanes) continue;
+    const MbarrierState& m = mbarrier(state_, stuck.offset);
+    const u32 lane = static_cast<u32>(__builtin_ctz(stuck.lanes));
+    if (m.observed[w * kLanes + lane].phases >= m.phases) continue;
+    WarpEvent event;
+    event.site = stuck.site;
+    event.warp = w;
+    report_plain(Rule::kMbarrierPhase, event, lane, "waits", mbarrier_text(stuck.offset, cta_),
+                 "the last phase has completed, but this thread waits for the one after it");
   }
 }
 

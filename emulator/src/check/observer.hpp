@@ -201,7 +201,8 @@ class CtaObserver {
                                uint32_t arrivals, const int32_t* tx_bytes, Order order,
                                Scope scope) = 0;
   virtual void mbarrier_phase(uint32_t owner_cta, uint32_t offset) = 0;  // the phase just completed
-  // test_wait or try_wait; `succeeded` is the part of event.mask that got true.
+  // test_wait or try_wait; `succeeded` is the part of event.mask that got true. A wait that blocks
+  // is announced once with none, and again when it proceeds.
   virtual void mbarrier_wait(const WarpEvent& event, const uint32_t* offsets, uint32_t succeeded,
                              Order order, Scope scope) = 0;
 

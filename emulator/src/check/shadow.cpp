@@ -4,6 +4,12 @@
 
 namespace emulator::check {
 
+void ShadowTable::reset(u32 bytes) {
+  cells_.assign((bytes + 3) / 4, Cell());
+  crowds_.resize(1);
+  free_.clear();
+}
+
 Crowd& ShadowTable::crowd(Cell& cell) {
   if (cell.crowd == 0) {
     if (free_.empty()) {

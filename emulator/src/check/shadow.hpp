@@ -61,6 +61,9 @@ class ShadowTable {
  public:
   explicit ShadowTable(u32 bytes) : cells_((bytes + 3) / 4), crowds_(1) {}
 
+  // As new, for another CTA: fresh pages from the system would cost more than the accesses of a
+  // short CTA.
+  void reset(u32 bytes);
   u32 size() const { return static_cast<u32>(cells_.size()); }
   Cell& operator[](u32 i) { return cells_[i]; }
   Crowd& crowd(Cell& cell);

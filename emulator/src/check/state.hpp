@@ -139,6 +139,12 @@ struct WarpState {
   std::array<u32, kLanes> bulk_complete{};       // groups known to have been written
   std::array<u32, kLanes> cp_async_signalled{};  // groups that an mbarrier will report
 
+  // The mbarrier that it has not got past, if any.
+  struct {
+    u32 lanes = 0, offset = 0;
+    Site site = kNoSite;
+  } stuck;
+
   u32 wgmma_fences = 0, wgmma_fences_at_issue = 0;
   u32 wgmma_issued = 0, wgmma_committed = 0, wgmma_known = 0;
   u32 wgmma_waited_while_open = 0;  // group that was open at the last wait
@@ -171,8 +177,11 @@ struct MbarrierState {
   int64_t expected_bytes = 0;
   Site expect_site = kNoSite, copy_site = kNoSite;
   u64 in_flight_bytes = 0;
-  // Per warp: how many copies had been issued when it last waited with success.
-  std::vector<u32> issued_at_wait;
+  // Per thread, when it last waited with success: copies issued, phases completed.
+  struct Observed {
+    u32 copies = 0, phases = 0;
+  };
+  std::vector<Observed> observed;
 };
 
 struct InFlightCopy {
@@ -184,7 +193,7 @@ struct InFlightCopy {
 };
 
 struct CtaState {
-  explicit CtaState(u32 shared_bytes) : shadow(shared_bytes) {}
+  explicit CtaState(ShadowTable table) : shadow(std::move(table)) {}
   ShadowTable shadow;
   std::vector<WarpState> warps;
   std::array<NamedBarrierState, 16> barriers;

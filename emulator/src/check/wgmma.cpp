@@ -99,8 +99,8 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
         good = w;
     }
     if (c.defined != 0xf && report_undefined) {
-      report(Rule::kUninitialisedShared, contexts[0], 0, nullptr, "read by wgmma",
-             place_text(at, u64{cell} * 4));
+      report_at(Rule::kUninitialisedShared, contexts[0], 0, nullptr, "read by wgmma", u64{cell} * 4,
+                at);
       c.defined = 0xf;
     }
     if (c.read.lanes == 0 || c.read.actor == stamp.actor)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/options.hpp"
@@ -58,11 +59,21 @@ Sites& sites() {
   return *s;
 }
 
+check::CheckerOptions checker_options() {
+  check::CheckerOptions out;
+  if (const char* order = std::getenv("EMULATOR_CHECK_WARP");
+      order && order == std::string("collectives"))
+    out.warp_order = check::CheckerOptions::WarpOrder::kCollectives;
+  if (const char* report = std::getenv("EMULATOR_CHECK_UNINITIALISED"); report && *report == '0')
+    out.report_uninitialised = false;
+  return out;
+}
+
 }  // namespace
 
 check::Observer* checker() {
   static check::Observer* instance =
-      options().check ? check::make_checker({}, sites()).release() : nullptr;
+      options().check ? check::make_checker(checker_options(), sites()).release() : nullptr;
   return instance;
 }
 

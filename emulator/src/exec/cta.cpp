@@ -102,6 +102,10 @@ u64 special_value(const Cta& cta, u32 warp, u32 lane, Special s) {
       return cta.rank;
     case Special::kClusterNctarank:
       return cd[0] * cd[1] * cd[2];
+    case Special::kEnvreg1:
+      return g.workspace >> 32;
+    case Special::kEnvreg2:
+      return static_cast<u32>(g.workspace);
     case Special::kDynamicSmemSize:
       return g.dynamic_shared;
     case Special::kTotalSmemSize:

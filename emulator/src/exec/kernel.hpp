@@ -40,7 +40,7 @@ struct Inst {
   };
   Flow flow = Flow::kNormal;
   bool guard_negated = false;
-  bool aligned = false;  // a kWait instruction that also needs all live lanes
+  bool aligned = false;   // a kWait instruction that also needs all live lanes
   bool raw_ops = false;   // ops holds plain numbers, not registers
   bool observed = false;  // touches registers of a wgmma: the checker wants to know
   u8 space = 0;
@@ -115,6 +115,8 @@ enum class Special : u8 {
   kReservedSmemOffsetEnd,
   kReservedSmemOffsetCap,
   kZero,
+  kEnvreg1,
+  kEnvreg2,
   kCount
 };
 

@@ -219,6 +219,8 @@ u32 resident_ctas_per_sm(const Kernel& k, const DeviceProperties& d, u32 threads
   return n;
 }
 
+constexpr u64 kWorkspaceBytes = 8;
+
 LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* params) {
   Grid grid;
   grid.kernel = &kernel;
@@ -235,6 +237,14 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   if (!block) return {false, FaultKind::kInternal, "out of address space for kernel arguments"};
   grid.params = reinterpret_cast<u8*>(block);
   std::memcpy(grid.params, params, kernel.param_bytes);
+  if (config.cooperative) {
+    grid.workspace = DeviceMemory::instance().allocate(kWorkspaceBytes, MemoryKind::kDevice);
+    if (!grid.workspace)
+      return {false, FaultKind::kInternal, "out of address space for a workspace"};
+    std::memset(reinterpret_cast<void*>(grid.workspace), 0, kWorkspaceBytes);
+    if (check::Observer* c = checker())
+      c->allocated(grid.workspace, kWorkspaceBytes, check::Observer::Contents::kDefined);
+  }
   const u32 threads = config.block[0] * config.block[1] * config.block[2];
   const u32 ranks = config.cluster[0] * config.cluster[1] * config.cluster[2];
   const u64 ctas = u64{config.grid[0]} * config.grid[1] * config.grid[2];
@@ -266,6 +276,10 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   for (auto& t : threads_running) t.join();
   if (observer) observer->end();
   DeviceMemory::instance().release(block);
+  if (grid.workspace) {
+    if (check::Observer* c = checker()) c->freed(grid.workspace);
+    DeviceMemory::instance().release(grid.workspace);
+  }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   std::lock_guard lock(totals_mutex);
   ++all_totals.launches;

@@ -278,6 +278,14 @@ void run_async(Cluster& c) {
     if (!cta->pending.empty()) pump(*cta);
 }
 
+bool waits_in_try(const Cluster& c) {
+  for (const auto& cta : c.ctas)
+    for (const Warp& w : cta->warps)
+      for (const Group& g : w.groups)
+        if (g.token == kInTryWait) return true;
+  return false;
+}
+
 }  // namespace
 
 RoundResult run_round(Cluster& c) {
@@ -306,13 +314,24 @@ RoundResult run_round(Cluster& c) {
     if (seeded && w->wgmma && !w->wgmma->ops.empty()) wgmma_maybe_progress(*w);
     run_async(c);
   }
+  c.tries_time_out = false;
   if (c.activity) {
     c.idle_insts = 0;
+    c.give_ups = 0;
     return RoundResult::kActive;
   }
   c.idle_insts += executed;
   if (executed || yielded) return RoundResult::kSpinning;
   if (force_one(c)) return RoundResult::kActive;
+  // Only then do blocked try_waits time out: a thread may have other work, and that may be what the
+  // others wait for. Loops of try_wait come back here; a program that polls more often than this
+  // without any effect is taken for one of them.
+  constexpr u32 kMostGiveUps = 64;
+  if (c.give_ups < kMostGiveUps && waits_in_try(c)) {
+    ++c.give_ups;
+    c.tries_time_out = true;
+    return RoundResult::kSpinning;
+  }
   c.idle_insts = 0;  // it does not spin, it waits
   return RoundResult::kBlocked;
 }

@@ -22,6 +22,9 @@ class CtaObserver;
 class LaunchObserver;
 }  // namespace check
 
+// Token of a group that is held up in mbarrier.try_wait.
+constexpr u64 kInTryWait = ~u64{0};
+
 // Lanes of a warp that share a program counter.
 struct Group {
   u32 mask = 0;
@@ -109,6 +112,8 @@ struct Cluster {
   bool activity = false;
   u64 idle_insts = 0;
   u32 live_threads() const;
+  u32 give_ups = 0;             // rounds since the last activity in which try_wait timed out
+  bool tries_time_out = false;  // in this round
 };
 
 // One launch.
@@ -124,6 +129,9 @@ struct Grid {
   u64 grid_id = 0;
   u32 max_resident_ctas = 1;
   check::LaunchObserver* observer = nullptr;
+  // Of a cooperative launch: a size and the barrier word of cooperative_groups' grid.sync(), which
+  // finds them through %envreg1 (upper half of the address) and %envreg2.
+  u64 workspace = 0;
 };
 
 inline void note_activity(Warp& warp) { warp.cta->cluster->activity = true; }

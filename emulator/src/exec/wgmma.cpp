@@ -40,7 +40,7 @@ void convert_piece(MatrixType type, const u8* p, float* out) {
       for (u32 e = 0; e < 8; ++e) out[e] = num::bf16_to_float(load_as<u16>(p + 2 * e));
       break;
     case MatrixType::kF16:
-      for (u32 e = 0; e < 8; ++e) out[e] = num::f16_to_float(load_as<u16>(p + 2 * e));
+      num::f16_run(reinterpret_cast<const u16*>(p), out);
       break;
     case MatrixType::kTf32:
       for (u32 e = 0; e < 4; ++e) out[e] = num::tf32_from_bits(load_as<u32>(p + 4 * e));
@@ -132,38 +132,43 @@ void a_from_registers(Warp& w, const WgmmaOp& op, float* a) {
   }
 }
 
-// Accumulator (row, n) lies in register n/8*4 + row/8*2 + n%2 (f32), lane row%8*4 + n%8/2.
+// Accumulator (half * 8 + g, 8 * block + 2t + e) lies in register 4 * block + 2 * half + e of lane
+// 4g + t; with f16 accumulators register 2 * block + half holds both e.
 template <class F>
-void for_accumulators(const WgmmaForm& f, F&& visit) {
-  for (u32 n = 0; n < f.n; n += 2)
+void for_rows(const WgmmaForm& f, F&& visit) {
+  for (u32 block = 0; block < f.n / 8; ++block)
     for (u32 half = 0; half < 2; ++half)
-      for (u32 row = 0; row < 8; ++row) visit(n, half, half * 8 + row, row * 4 + n % 8 / 2);
+      for (u32 g = 0; g < 8; ++g) visit(block, half, g, (size_t{half} * 8 + g) * f.n + block * 8);
 }
 
 void save_accumulators(Warp& w, const WgmmaOp& op, std::vector<float>& c) {
   c.resize(size_t{kRows} * op.form.n);
-  for_accumulators(op.form, [&](u32 n, u32 half, u32 row, u32 lane) {
-    float* at = &c[size_t{row} * op.form.n + n];
+  for_rows(op.form, [&](u32 block, u32 half, u32 g, size_t at) {
     if (op.form.f16_accumulator) {
-      const u32 v = w.reg<u32>(op.inst->ops[n / 8 * 2 + half])[lane];
-      at[0] = num::f16_to_float(static_cast<u16>(v));
-      at[1] = num::f16_to_float(static_cast<u16>(v >> 16));
-    } else {
-      at[0] = w.reg<float>(op.inst->ops[n / 8 * 4 + half * 2])[lane];
-      at[1] = w.reg<float>(op.inst->ops[n / 8 * 4 + half * 2 + 1])[lane];
+      num::f16_run(w.reg<u16>(op.inst->ops[block * 2 + half]) + 8 * g, &c[at]);
+      return;
+    }
+    const u32* regs = op.inst->ops + block * 4 + half * 2;
+    const float *even = w.reg<float>(regs[0]) + 4 * g, *odd = w.reg<float>(regs[1]) + 4 * g;
+    for (u32 t = 0; t < 4; ++t) {
+      c[at + 2 * t] = even[t];
+      c[at + 2 * t + 1] = odd[t];
     }
   });
 }
 
 void restore_accumulators(Warp& w, const WgmmaOp& op, const std::vector<float>& c) {
-  for_accumulators(op.form, [&](u32 n, u32 half, u32 row, u32 lane) {
-    const float* at = &c[size_t{row} * op.form.n + n];
+  for_rows(op.form, [&](u32 block, u32 half, u32 g, size_t at) {
     if (op.form.f16_accumulator) {
-      w.reg<u32>(op.inst->ops[n / 8 * 2 + half])[lane] =
-          num::float_to_f16(at[0]) | static_cast<u32>(num::float_to_f16(at[1])) << 16;
-    } else {
-      w.reg<float>(op.inst->ops[n / 8 * 4 + half * 2])[lane] = at[0];
-      w.reg<float>(op.inst->ops[n / 8 * 4 + half * 2 + 1])[lane] = at[1];
+      u16* to = w.reg<u16>(op.inst->ops[block * 2 + half]) + 8 * g;
+      for (u32 e = 0; e < 8; ++e) to[e] = num::float_to_f16(c[at + e]);
+      return;
+    }
+    const u32* regs = op.inst->ops + block * 4 + half * 2;
+    float *even = w.reg<float>(regs[0]) + 4 * g, *odd = w.reg<float>(regs[1]) + 4 * g;
+    for (u32 t = 0; t < 4; ++t) {
+      even[t] = c[at + 2 * t];
+      odd[t] = c[at + 2 * t + 1];
     }
   });
 }

@@ -1,12 +1,9 @@
 #include <algorithm>
-#include <set>
 
-#include "base/options.hpp"
 #include "base/strings.hpp"
 #include "exec/memory.hpp"
 #include "isa/decoder.hpp"
 #include "isa/handlers.hpp"
-#include "isa/regalloc.hpp"
 #include "isa/special.hpp"
 
 namespace emulator::isa {
@@ -236,7 +233,10 @@ void KernelBuilder::instruction(const Statement& s) {
   Inst inst;
   try {
     if (!s.guard.empty()) {
-      inst.guard = use_predicate(Operand{.kind = Operand::Kind::kName, .name = s.guard});
+      Operand guard;
+      guard.kind = Operand::Kind::kName;
+      guard.name = s.guard;
+      inst.guard = use_predicate(guard);
       inst.guard_negated = s.guard_negated;
     }
     Decode d{*this, inst, Modifiers(s.opcode), s.operands, s.opcode};
@@ -308,155 +308,6 @@ void KernelBuilder::body(const ptx::Function& f) {
   }
 }
 
-void KernelBuilder::call(Decode& d) {
-  d.mods.take("uni");
-  if (!d.mods.empty()) reject("unknown modifier " + d.mods.rest());
-  size_t next = 0;
-  const Operand* results = nullptr;
-  if (d.op(0).kind == Operand::Kind::kList) results = &d.op(next++);
-  const Operand& callee = d.op(next++);
-  const Operand* arguments = next < d.ops.size() ? &d.op(next) : nullptr;
-  auto slots = [&](const Operand* list) {
-    std::vector<Symbol> s;
-    if (!list) return s;
-    for (const auto& e : list->elements) {
-      const Symbol* symbol = find_symbol(e.name);
-      if (!symbol) reject("call argument '" + std::string(e.name) + "' is not a .param variable");
-      s.push_back(*symbol);
-    }
-    return s;
-  };
-  const auto result_slots = slots(results), argument_slots = slots(arguments);
-  const Statement at{.ptx_line = 0, .text = callee.name};
-  if (Handler builtin = find_builtin_function(callee.name)) {
-    std::vector<u32> list;
-    for (const auto& s : argument_slots) list.push_back(static_cast<u32>(s.value));
-    d.inst.imm = result_slots.empty() ? -1 : static_cast<s64>(result_slots[0].value);
-    d.set_ops(std::move(list));
-    d.inst.raw_ops = true;  // offsets in local memory
-    d.inst.run = builtin;
-    emit(d.inst, at);
-    return;
-  }
-  const ptx::Function* target = nullptr;
-  for (const auto& f : module_.source.functions)
-    if (f.name == callee.name && f.has_body) target = &f;
-  if (!target) reject("call of '" + std::string(callee.name) + "', which has no body here");
-  for (const auto& frame : frames_)
-    if (frame.function == target) reject("recursive call of '" + std::string(callee.name) + "'");
-  // Inlined: the callee's formals are other names for the caller's .param variables.
-  u32 skip = kNone;
-  if (d.inst.guard != kNone) {
-    Inst jump = d.inst;
-    jump.guard_negated = !jump.guard_negated;
-    jump.flow = Flow::kBranch;
-    skip = static_cast<u32>(kernel_.code.size());
-    emit(jump, at);
-  }
-  const int caller = scope_;
-  scopes_.emplace_back();
-  scope_ = static_cast<int>(scopes_.size() - 1);
-  scopes_[scope_].parent = 0;
-  for (size_t i = 0; i < target->results.size() && i < result_slots.size(); ++i)
-    scopes_[scope_].symbols[target->results[i].name] = result_slots[i];
-  for (size_t i = 0; i < target->params.size() && i < argument_slots.size(); ++i)
-    scopes_[scope_].symbols[target->params[i].name] = argument_slots[i];
-  const u32 file = file_, line = line_;
-  frames_.push_back({target, {}});
-  body(*target);
-  const u32 end = static_cast<u32>(kernel_.code.size());
-  for (u32 i : frames_.back().returns) kernel_.code[i].target = end;
-  frames_.pop_back();
-  file_ = file;
-  line_ = line;
-  scope_ = caller;
-  if (skip != kNone) kernel_.code[skip].target = end;
-}
-
-void KernelBuilder::resolve_branches() {
-  for (const Fixup& f : fixups_) {
-    bool found = false;
-    for (int s = f.scope; s >= 0 && !found; s = scopes_[s].parent) {
-      auto it = scopes_[s].labels.find(f.label);
-      if (it == scopes_[s].labels.end()) continue;
-      found = true;
-      if (f.list_index == kNone) {
-        kernel_.code[f.inst].target = it->second;
-      } else {
-        const_cast<u32*>(kernel_.code[f.inst].ops)[f.list_index] = it->second;
-      }
-    }
-    if (!found) module_.errors.push_back("unknown label " + std::string(f.label));
-  }
-}
-
-void KernelBuilder::place_dynamic_shared() {
-  // Hardware aligns the dynamic part to what its declaration asks for; 128 serves TMA, and a kernel
-  // that needs more has to align itself.
-  u32 alignment = 16;
-  for (const auto& v : module_.source.variables)
-    if (v.space == "shared" && v.is_array && v.count == 0)
-      alignment = std::max(alignment, v.alignment);
-  kernel_.dynamic_shared_offset = static_cast<u32>(align_up(kernel_.static_shared, alignment));
-  for (const auto& d : dynamic_constants_)
-    initial_.push_back({d.reg, d.size, kernel_.dynamic_shared_offset + static_cast<u64>(d.offset)});
-}
-
-// The checker watches accesses to registers that some wgmma names.
-void KernelBuilder::mark_observed(const std::vector<u32>& offsets) {
-  const std::set<u32> watched(wgmma_registers.begin(), wgmma_registers.end());
-  for (u32 k = 0; k < kernel_.code.size(); ++k) {
-    if (is_wgmma(kernel_.code[k])) continue;
-    std::set<u32> touched;
-    for (const auto* list : {&records_[k].uses, &records_[k].defs})
-      for (u32 r : *list)
-        if (watched.count(r)) touched.insert(offsets[r]);
-    if (touched.empty()) continue;
-    kernel_.code[k].observed = true;
-    kernel_.wgmma_register_access[k].assign(touched.begin(), touched.end());
-  }
-}
-
-void KernelBuilder::allocate_registers() {
-  const std::vector<OperandRecord> named = records_;
-  for (size_t i = 0; i < kernel_.code.size(); ++i)
-    if (is_wgmma_wait(kernel_.code[i]))
-      records_[i].uses.insert(records_[i].uses.end(), wgmma_registers.begin(),
-                              wgmma_registers.end());
-  const Allocation a = allocate(kernel_.code, records_, registers_);
-  records_ = named;
-  if (options().check && !wgmma_registers.empty()) mark_observed(a.offset);
-  auto place = [&](u32& field) {
-    if (field != kNone) field = a.offset[field];
-  };
-  for (Inst& i : kernel_.code) {
-    place(i.guard);
-    place(i.d);
-    place(i.a);
-    place(i.b);
-    place(i.c);
-    place(i.e);
-    if (i.flow == Flow::kBranchIndexed || i.raw_ops) continue;
-    for (u32 k = 0; k < i.op_count; ++k) place(const_cast<u32*>(i.ops)[k]);
-  }
-  kernel_.register_bytes = a.bytes;
-  kernel_.register_estimate = std::min(255u, a.pressure + 10);
-  kernel_.register_template.assign(a.bytes, 0);
-  for (const Initial& c : initial_) {
-    u8* at = &kernel_.register_template[a.offset[c.reg]];
-    if (c.size == 0) {
-      std::memcpy(at, &c.bits, 4);
-    } else {
-      for (u32 l = 0; l < kWarpSize; ++l) std::memcpy(at + l * c.size, &c.bits, c.size);
-    }
-  }
-  for (auto& s : kernel_.specials) s.offset = a.offset[s.offset];
-  for (u32 r : shared_constants_)
-    kernel_.shared_constants.push_back({a.offset[r], registers_[r].size});
-  for (auto [r, offset] : param_constants_)
-    kernel_.param_constants.push_back({a.offset[r], offset});
-}
-
 void KernelBuilder::build() {
   for (const auto& v : module_.source.variables) {
     if (v.space == "shared") {
@@ -472,7 +323,8 @@ void KernelBuilder::build() {
   }
   declare_params(entry_);
   body(entry_);
-  const Statement end{.text = "end of kernel"};
+  Statement end;
+  end.text = "end of kernel";
   Inst exit;
   exit.flow = Flow::kExit;
   emit(exit, end);

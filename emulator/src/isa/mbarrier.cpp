@@ -81,8 +81,15 @@ Step wait_lanes(Warp& w, const Inst& i, Group& g, u32 mask) {
   });
   // try_wait may give up at any time; a permuted schedule makes use of that now and then.
   const bool blocks = (i.flags & kBlocking) && ready == 0 &&
-                      !(options().seed && w.cta->cluster->random.below(64) == 0);
-  if (blocks) return Step::kStall;
+                      !(options().seed && w.cta->cluster->random.below(64) == 0) &&
+                      !(w.cta->cluster->tries_time_out && g.token == kInTryWait);
+  if (blocks) {
+    // Told once: a deadlock may want to know what this warp waits for.
+    if (auto* o = observer_of(w); o && g.token == 0)
+      o->mbarrier_wait(event_of(w, i, mask), offsets, 0, order_of(i.flags), scope_of(i.flags));
+    g.token = kInTryWait;
+    return Step::kStall;
+  }
   g.token = 0;
   set_predicate(w, i.d, mask, ready);
   if (auto* o = observer_of(w))

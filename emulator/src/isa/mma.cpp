@@ -12,59 +12,71 @@ namespace {
 
 using num::MatrixType;
 
-// Layout of the fragments in the PTX manual. Per 32-bit register a lane holds `per` elements of a
-// row: A register r covers row (r & 1) * 8 + lane / 4 and columns (r >> 1) * 4 * per + (lane % 4) *
-// per; B is the same with k running along the register index and n = lane / 4.
-template <class Element, u32 kPer>
-void spread_a(Warp& w, const u32* regs, u32 m_count, u32 k_count, Element&& element, float* a) {
-  const u32 row_blocks = m_count / 8, count = row_blocks * (k_count / (4 * kPer));
-  for (u32 r = 0; r < count; ++r) {
-    const u32* s = w.reg<u32>(regs[r]);
-    const u32 row0 = (r % row_blocks) * 8, k0 = (r / row_blocks) * 4 * kPer;
-    for (u32 l = 0; l < kWarpSize; ++l)
-      for (u32 e = 0; e < kPer; ++e)
-        a[(row0 + l / 4) * k_count + k0 + (l % 4) * kPer + e] = element(s[l], e);
-  }
-}
-
-template <class Element, u32 kPer>
-void spread_b(Warp& w, const u32* regs, u32 k_count, Element&& element, float* b) {
-  const u32 count = k_count / (4 * kPer);
-  for (u32 r = 0; r < count; ++r) {
-    const u32* s = w.reg<u32>(regs[r]);
-    for (u32 l = 0; l < kWarpSize; ++l)
-      for (u32 e = 0; e < kPer; ++e)
-        b[(r * 4 * kPer + (l % 4) * kPer + e) * 8 + l / 4] = element(s[l], e);
-  }
-}
-
+// The registers of a fragment, seen as one row of 32 lanes, hold eight runs of consecutive
+// elements: lanes 4g..4g+3 of register r of A are row (r & 1) * 8 + g, columns (r >> 1) * 4 * per
+// and on, where a lane holds `per` elements. B is the same with n = g and k along the registers.
 template <MatrixType kType>
 struct Elements;
 template <>
 struct Elements<MatrixType::kF16> {
+  using Storage = u16;
   static constexpr u32 kPer = 2;
-  static float get(u32 v, u32 e) { return num::f16_to_float(static_cast<u16>(v >> (16 * e))); }
+  static void run(const u16* s, float* out) { num::f16_run(s, out); }
 };
 template <>
 struct Elements<MatrixType::kBf16> {
+  using Storage = u16;
   static constexpr u32 kPer = 2;
-  static float get(u32 v, u32 e) { return num::bf16_to_float(static_cast<u16>(v >> (16 * e))); }
+  static void run(const u16* s, float* out) {
+    for (u32 e = 0; e < 8; ++e) out[e] = num::bf16_to_float(s[e]);
+  }
 };
 template <>
 struct Elements<MatrixType::kTf32> {
+  using Storage = u32;
   static constexpr u32 kPer = 1;
-  static float get(u32 v, u32) { return num::tf32_from_bits(v); }
+  static void run(const u32* s, float* out) {
+    for (u32 e = 0; e < 4; ++e) out[e] = num::tf32_from_bits(s[e]);
+  }
 };
 template <>
 struct Elements<MatrixType::kE4m3> {
+  using Storage = u8;
   static constexpr u32 kPer = 4;
-  static float get(u32 v, u32 e) { return num::e4m3_to_float(static_cast<u8>(v >> (8 * e))); }
+  static void run(const u8* s, float* out) {
+    for (u32 e = 0; e < 16; ++e) out[e] = num::e4m3_to_float(s[e]);
+  }
 };
 template <>
 struct Elements<MatrixType::kE5m2> {
+  using Storage = u8;
   static constexpr u32 kPer = 4;
-  static float get(u32 v, u32 e) { return num::e5m2_to_float(static_cast<u8>(v >> (8 * e))); }
+  static void run(const u8* s, float* out) {
+    for (u32 e = 0; e < 16; ++e) out[e] = num::e5m2_to_float(s[e]);
+  }
 };
+
+template <class E, u32 kK>
+void spread_a(Warp& w, const u32* regs, float* a) {
+  constexpr u32 length = 4 * E::kPer;
+  for (u32 r = 0; r < 2 * kK / length; ++r) {
+    const auto* s = w.reg<typename E::Storage>(regs[r]);
+    for (u32 g = 0; g < 8; ++g)
+      E::run(s + g * length, a + ((r & 1) * 8 + g) * kK + (r >> 1) * length);
+  }
+}
+
+template <class E, u32 kK>
+void spread_b(Warp& w, const u32* regs, float* b) {
+  constexpr u32 length = 4 * E::kPer;
+  for (u32 r = 0; r < kK / length; ++r) {
+    const auto* s = w.reg<typename E::Storage>(regs[r]);
+    float columns[8][length];
+    for (u32 g = 0; g < 8; ++g) E::run(s + g * length, columns[g]);
+    for (u32 e = 0; e < length; ++e)
+      for (u32 g = 0; g < 8; ++g) b[(r * length + e) * 8 + g] = columns[g][e];
+  }
+}
 
 enum class Accumulator { kF32, kF16 };
 
@@ -72,34 +84,36 @@ struct Fragments {
   const u32 *d, *a, *b, *c;
 };
 
-// A full 16x8 tile of accumulators: register r holds row (r >> 1) * 8 + lane / 4 (f32).
+// A 16x8 tile of accumulators. Element (half * 8 + g, 2t + e) lies in register 2 * half + e of lane
+// 4g + t: a half of the tile is two registers interleaved.
 void load_c(Warp& w, const u32* regs, Accumulator type, float* c) {
-  for (u32 half = 0; half < 2; ++half)
-    for (u32 l = 0; l < kWarpSize; ++l) {
-      float* at = c + (half * 8 + l / 4) * 8 + 2 * (l % 4);
-      if (type == Accumulator::kF32) {
-        at[0] = w.reg<float>(regs[2 * half])[l];
-        at[1] = w.reg<float>(regs[2 * half + 1])[l];
-      } else {
-        const u32 v = w.reg<u32>(regs[half])[l];
-        at[0] = num::f16_to_float(static_cast<u16>(v));
-        at[1] = num::f16_to_float(static_cast<u16>(v >> 16));
+  for (u32 half = 0; half < 2; ++half, c += 64) {
+    if (type == Accumulator::kF32) {
+      const float *even = w.reg<float>(regs[2 * half]), *odd = w.reg<float>(regs[2 * half + 1]);
+      for (u32 l = 0; l < kWarpSize; ++l) {
+        c[2 * l] = even[l];
+        c[2 * l + 1] = odd[l];
       }
+    } else {
+      const u16* v = w.reg<u16>(regs[half]);
+      for (u32 k = 0; k < 64; k += 8) num::f16_run(v + k, c + k);
     }
+  }
 }
 
 void store_d(Warp& w, const u32* regs, Accumulator type, const float* c) {
-  for (u32 half = 0; half < 2; ++half)
-    for (u32 l = 0; l < kWarpSize; ++l) {
-      const float* at = c + (half * 8 + l / 4) * 8 + 2 * (l % 4);
-      if (type == Accumulator::kF32) {
-        w.reg<float>(regs[2 * half])[l] = at[0];
-        w.reg<float>(regs[2 * half + 1])[l] = at[1];
-      } else {
-        w.reg<u32>(regs[half])[l] =
-            num::float_to_f16(at[0]) | static_cast<u32>(num::float_to_f16(at[1])) << 16;
+  for (u32 half = 0; half < 2; ++half, c += 64) {
+    if (type == Accumulator::kF32) {
+      float *even = w.reg<float>(regs[2 * half]), *odd = w.reg<float>(regs[2 * half + 1]);
+      for (u32 l = 0; l < kWarpSize; ++l) {
+        even[l] = c[2 * l];
+        odd[l] = c[2 * l + 1];
       }
+    } else {
+      u16* v = w.reg<u16>(regs[half]);
+      for (u32 k = 0; k < 64; ++k) v[k] = num::float_to_f16(c[k]);
     }
+  }
 }
 
 template <MatrixType kA, MatrixType kB, Accumulator kAcc, u32 kK>
@@ -111,20 +125,10 @@ void mma_lanes(Warp& w, const Inst& i, u32) {
   const Fragments f{i.ops, i.ops + accumulators, i.ops + accumulators + a_count,
                     i.ops + accumulators + a_count + b_count};
   alignas(64) float a[16 * kK], b[kK * 8], c[16 * 8];
-  spread_a<decltype(&A::get), A::kPer>(w, f.a, 16, kK, &A::get, a);
-  spread_b<decltype(&B::get), B::kPer>(w, f.b, kK, &B::get, b);
+  spread_a<A, kK>(w, f.a, a);
+  spread_b<B, kK>(w, f.b, b);
   load_c(w, f.c, kAcc, c);
-  if (options().accumulate == AccumulatePolicy::kInOrder) [[likely]] {
-    for (u32 m = 0; m < 16; ++m) {
-      float row[8];
-      std::memcpy(row, c + m * 8, sizeof row);
-      for (u32 k = 0; k < kK; ++k)
-        for (u32 n = 0; n < 8; ++n) row[n] = __builtin_fmaf(a[m * kK + k], b[k * 8 + n], row[n]);
-      std::memcpy(c + m * 8, row, sizeof row);
-    }
-  } else {
-    num::multiply_add(options().accumulate, 16, 8, kK, a, b, c, 8);
-  }
+  num::multiply_add(options().accumulate, 16, 8, kK, a, b, c, 8);
   store_d(w, f.d, kAcc, c);
 }
 

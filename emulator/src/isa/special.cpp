@@ -47,6 +47,8 @@ bool find_special(std::string_view name, Special& kind, u32& size) {
       {"%dynamic_smem_size", {Special::kDynamicSmemSize, 4}},
       {"%total_smem_size", {Special::kTotalSmemSize, 4}},
       {"%aggr_smem_size", {Special::kAggrSmemSize, 4}},
+      {"%envreg1", {Special::kEnvreg1, 4}},
+      {"%envreg2", {Special::kEnvreg2, 4}},
       {"%clock", {Special::kClock, 4}},
       {"%clock_hi", {Special::kClockHi, 4}},
       {"%clock64", {Special::kClock64, 8}},

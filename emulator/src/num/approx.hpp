@@ -74,11 +74,19 @@ inline double unit_error(u32 argument, u64 seed) {
   return static_cast<double>(static_cast<s64>(h) >> 11) * 0x1p-52;
 }
 
+// The manual's special values are exact: 0, infinities, NaN, and 1 (2^0 and the limits of tanh).
+inline bool takes_no_error(float result) {
+  const u32 magnitude = float_to_bits(result) & 0x7fffffff;
+  return magnitude == 0 || magnitude >= 0x7f800000 || magnitude == 0x3f800000;
+}
+
 inline float with_relative_error(float result, u32 argument, double bound) {
+  if (takes_no_error(result)) return result;
   const double r = static_cast<double>(result);
   return static_cast<float>(r + r * bound * unit_error(argument, options().seed));
 }
 inline float with_absolute_error(float result, u32 argument, double bound) {
+  if (takes_no_error(result)) return result;
   return static_cast<float>(static_cast<double>(result) +
                             bound * unit_error(argument, options().seed));
 }

@@ -31,21 +31,22 @@ TEST_F(Deadlock, MbarrierThatNeverCompletes) {
       testing::ExitedWithCode(0), "[Dd]eadlock.*wait_forever");
 }
 
-// One CTA too many to be resident together.
+// So much shared memory that a multiprocessor holds one CTA, and one CTA more than multiprocessors.
 TEST_F(Deadlock, MoreCtasThanFit) {
   EXPECT_EXIT(
       {
-        int per_multiprocessor = 0;
+        constexpr int kSharedBytes = 128 << 10;
         int multiprocessors = 0;
-        cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-            &per_multiprocessor, reinterpret_cast<const void*>(global_barrier), 1024, 0);
         cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0);
-        const int ctas = per_multiprocessor * multiprocessors + 1;
+        const int ctas = multiprocessors + 1;
         const DeviceBuffer<unsigned> arrived(std::vector<unsigned>{0});
         const DeviceBuffer<int> mailbox(static_cast<size_t>(2 * ctas));
         const DeviceBuffer<int> out(static_cast<size_t>(ctas));
-        launch(global_barrier, {.grid = static_cast<unsigned>(ctas), .block = 1024}, arrived.data(),
-               mailbox.data(), out.data(), 1);
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(global_barrier),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+        launch(global_barrier,
+               {.grid = static_cast<unsigned>(ctas), .block = 32, .shared_bytes = kSharedBytes},
+               arrived.data(), mailbox.data(), out.data(), 1);
         exit_with_deadlock();
       },
       testing::ExitedWithCode(0), "[Dd]eadlock.*global_barrier");

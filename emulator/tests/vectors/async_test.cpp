@@ -97,7 +97,7 @@ class ScriptWriter {
       }
       case 9:
         // A state may be asked about in its own phase and the next one.
-        if (!has_state_) return balance();
+        if (!has_state_ || barrier_.state().phase - last_.phase > 1) return balance();
         add(MbarrierOp::kTestLastState, 0);
         return record(barrier_.test(last_));
       case 10:

@@ -228,7 +228,7 @@ __global__ void __cluster_dims__(kClusterCtas, 1, 1)
   }
   asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;" ::
                    : "memory");
-  if (threadIdx.x == 0) out[rank] = value[rounds % 2];
+  if (threadIdx.x == 0) out[blockIdx.x] = value[rounds % 2];
 }
 
 __global__ void __cluster_dims__(kClusterCtas, 1, 1) cluster_addresses(uint32_t* out) {

@@ -1,9 +1,10 @@
 // Models of vectors/warp.inc and their comparison with the kernels.
+#include "host_model/warp.hpp"
+
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "host_model/warp.hpp"
 #include "support/device_buffer.hpp"
 #include "support/launch.hpp"
 #include "support/sample.hpp"
@@ -25,12 +26,11 @@ struct WarpModelEntry {
   WarpModel model;
 };
 
-#define WARP(name, text, ...)                                                               \
-  {#name, text,                                                                             \
-   []([[maybe_unused]] const uint32_t* a, [[maybe_unused]] const uint32_t* b,               \
-      [[maybe_unused]] const uint32_t* c, [[maybe_unused]] int lane) -> uint32_t {          \
-     return static_cast<uint32_t>(__VA_ARGS__);                                             \
-   }},
+#define WARP(name, text, ...)                                                 \
+  {#name, text,                                                               \
+   []([[maybe_unused]] const uint32_t* a, [[maybe_unused]] const uint32_t* b, \
+      [[maybe_unused]] const uint32_t* c,                                     \
+      [[maybe_unused]] int lane) -> uint32_t { return static_cast<uint32_t>(__VA_ARGS__); }},
 const WarpModelEntry kWarpModels[] = {
 #include "vectors/warp.inc"
 };
@@ -49,8 +49,8 @@ TEST_P(WarpVectorTest, MatchesHostModel) {
   }
   const DeviceBuffer<Operands> in(rows);
   const DeviceBuffer<uint64_t> out(rows.size());
-  ASSERT_CUDA(launch(kWarpKernels[GetParam()].kernel, {.grid = kWarps / 4, .block = 128},
-                     in.data(), out.data(), kRows));
+  ASSERT_CUDA(launch(kWarpKernels[GetParam()].kernel, {.grid = kWarps / 4, .block = 128}, in.data(),
+                     out.data(), kRows));
   expect_device_is_fine();
   const std::vector<uint64_t> results = out.download();
   for (int warp = 0; warp < kWarps; ++warp) {
