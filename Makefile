@@ -44,7 +44,7 @@ test-tsan:
 
 fuzz:
 	@tools/setup.sh fuzz
-	@$(MAKE) --no-print-directory PRESET=fuzz build
+	@$(MAKE) --no-print-directory PRESET=fuzz TARGET="fuzz_safetensors fuzz_checks" build
 	@ctest --preset fuzz -L fuzz
 
 bench: build
