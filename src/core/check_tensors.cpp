@@ -239,7 +239,7 @@ Status check_pool_states(const Problem& p, const Tensors& t) {
 }
 
 Status check_state_tensors(const Problem& p, const Tensors& t) {
-  const Status states =
+  Status states =
       p.state.storage == StateStorage::kDense ? check_dense_states(p, t) : check_pool_states(p, t);
   if (!states.ok() || !t.has_initial_state) return states;
   return check_index_vector("has_initial_state", *t.has_initial_state, {DType::kU8},
