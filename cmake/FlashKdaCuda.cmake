@@ -9,7 +9,7 @@
 #   FLASH_KDA_CUDA_ARCHS  compute capabilities; machine code for each, PTX of the last for newer GPUs
 #   FLASH_KDA_NVCC        the compiler
 
-set(FLASH_KDA_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
+set(FLASH_KDA_CUDA OFF CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
 set_property(CACHE FLASH_KDA_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(FLASH_KDA_CUDA_ARCHS "80;86;89;90;100;103;120;121" CACHE STRING
     "Compute capabilities to compile the CUDA backend for, times ten")
