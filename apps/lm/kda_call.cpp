@@ -92,7 +92,7 @@ Status KdaCaller::run(const LayerWeights& weights, const KdaInputs& inputs, Stat
   tensors.initial_state =
       TensorView::contiguous(state.data(), state_dtype_, {1, heads_v, dim, dim});
   tensors.final_state = tensors.initial_state;
-  return flash_kda::run(**plan, tensors, workspace_of(**plan));
+  return flash_kda::run_from_host(**plan, tensors, workspace_of(**plan));
 }
 
 }  // namespace flash_kda::lm
