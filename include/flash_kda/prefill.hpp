@@ -143,9 +143,9 @@ FLASH_KDA_API Status run(const Plan& plan, const Tensors& tensors, Workspace wor
 
 FLASH_KDA_API  // The same for tensors in host memory, whatever the backend: a CUDA plan works on
                // copies of them in
-                   // device memory, allocated for this call, and is done when this returns.
-                   Status
-                   run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace);
+               // device memory, allocated for this call, and is done when this returns.
+    Status
+    run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace);
 
 const char* to_string(BackendKind backend);
 FLASH_KDA_API const char* to_string(Precision precision);
