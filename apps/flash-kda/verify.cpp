@@ -67,8 +67,8 @@ std::vector<Variant> variants(const VerifyCommandOptions& options) {
   std::vector<Variant> list;
   for (const BackendKind backend : backends()) {
     if (options.backend ? *options.backend != backend : !backend_info(backend).available) continue;
-    // The reference is fp64 whatever the plan says.
-    const bool has_precisions = backend != BackendKind::kReference;
+    // The reference is fp64 whatever the plan says, and on a GPU the algorithm fixes the precision.
+    const bool has_precisions = backend == BackendKind::kCpu;
     for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
       if (options.precision && *options.precision != precision && has_precisions) continue;
       if (!has_precisions && precision != Precision::kF32) continue;
