@@ -25,7 +25,8 @@ static_assert(kIoRegisters + kPrepareRegisters + 2 * kRecurrenceRegisters == 512
 
 // How the gate is computed and where decays inside a sub-chunk are referenced.
 enum class GateForm : std::int32_t {
-  // kLowerBound with lower_bound >= -5: 2^(16 * 5 * log2 e) = 2^115.4 fits bf16, so the reference is
+  // kLowerBound with lower_bound >= -5: 2^(16 * 5 * log2 e) = 2^115.4 fits bf16, so the reference
+  // is
   // the sub-chunk's start.
   kBounded,
   // Any gate: decays are floored at -9 nats a token and referenced to the 8th token.

@@ -43,8 +43,7 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
 }
 
 template <GateForm kForm>
-__global__ void __launch_bounds__(kThreads, 1)
-    fused_kernel(const __grid_constant__ FusedParams p) {
+__global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   extern __shared__ __align__(1024) std::byte shared_bytes[];
   const std::uint32_t shared = shared_address(shared_bytes);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
@@ -93,8 +92,7 @@ cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchCont
   shape.block = dim3(kThreads);
   shape.shared_bytes = SharedPlan::kBytes;
   const GateSpec& gate = params.inputs.gate;
-  const bool bounded =
-      gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
+  const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
   return bounded ? launch_form<GateForm::kBounded>(params, shape, context)
                  : launch_form<GateForm::kGeneral>(params, shape, context);
 }

@@ -1,4 +1,5 @@
-// The warp that inverts I + Akk (E7), 32 x 32, and multiplies its columns with beta.
+// The warp that inverts I + Akk (E7), 32 x 32, and multiplies its rows with n
+// and its columns with beta n (smem_plan.cuh).
 //
 //   I + Akk = | A     |    inverse = |  A^-1                      |
 //             | L10 D |              | -D^-1 L10 A^-1   D^-1      |
@@ -7,9 +8,7 @@
 // fp16 for keys that repeat (docs/numerics.md, E7). The corner takes two products of 16 x 16.
 #pragma once
 
-#include "cuda/sm90/ptx.cuh"
-#include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
+#include "cuda/sm90/scores.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -39,34 +38,35 @@ __device__ __forceinline__ void store_columns(std::uint32_t columns, const float
 #pragma unroll
   for (int piece = 0; piece < 2; ++piece) {
     const float* y = x + 8 * piece;
-    store_shared_bits(columns + block_piece(lane, piece),
-                      {pack_f16(y[0], y[1]), pack_f16(y[2], y[3]), pack_f16(y[4], y[5]),
-                       pack_f16(y[6], y[7])});
+    store_shared_bits(
+        columns + block_piece(lane, piece),
+        {pack_f16(y[0], y[1]), pack_f16(y[2], y[3]), pack_f16(y[4], y[5]), pack_f16(y[6], y[7])});
   }
 }
 
-// One 16 x 16 block of the result, from accumulator-like pairs, times the beta of its columns.
-struct ColumnScale {
-  float2 left, right;
+// Stores a 16 x 16 block, given as four accumulator-like pairs, with the factors of the lane's rows
+// (l / 4 and l / 4 + 8) and columns (2 t, 2 t + 1, 8 + 2 t, 9 + 2 t).
+struct BlockScale {
+  float2 rows;
+  float4 columns;
 };
-__device__ __forceinline__ ColumnScale load_column_scale(std::uint32_t beta, float sign) {
-  const int t = lane_index() % 4;
-  ColumnScale s = {load_shared_2(beta + 8 * t), load_shared_2(beta + 32 + 8 * t)};
-  s.left = {sign * s.left.x, sign * s.left.y};
-  s.right = {sign * s.right.x, sign * s.right.y};
-  return s;
+__device__ __forceinline__ BlockScale load_block_scale(std::uint32_t rows, std::uint32_t columns) {
+  const std::uint32_t at = rows + 4 * (lane_index() / 4);
+  return {{load_shared(at), load_shared(at + 32)}, load_columns(columns)};
 }
-__device__ __forceinline__ std::uint32_t scale_pair(float2 pair, float2 scale) {
-  return pack_bf16(pair.x * scale.x, pair.y * scale.y);
-}
-
-__device__ __forceinline__ void store_diagonal(std::uint32_t address,
-                                               const std::uint32_t (&x)[4],
-                                               const ColumnScale& scale) {
+__device__ __forceinline__ void store_block(std::uint32_t address, const float2 (&x)[4],
+                                            const BlockScale& s) {
   const std::uint32_t tiles[4] = {
-      scale_pair(unpack_f16(x[0]), scale.left), scale_pair(unpack_f16(x[1]), scale.left),
-      scale_pair(unpack_f16(x[2]), scale.right), scale_pair(unpack_f16(x[3]), scale.right)};
+      pack_bf16(x[0].x * (s.rows.x * s.columns.x), x[0].y * (s.rows.x * s.columns.y)),
+      pack_bf16(x[1].x * (s.rows.y * s.columns.x), x[1].y * (s.rows.y * s.columns.y)),
+      pack_bf16(x[2].x * (s.rows.x * s.columns.z), x[2].y * (s.rows.x * s.columns.w)),
+      pack_bf16(x[3].x * (s.rows.y * s.columns.z), x[3].y * (s.rows.y * s.columns.w))};
   store_tiles(address, tiles);
+}
+__device__ __forceinline__ void store_diagonal(std::uint32_t address, const std::uint32_t (&x)[4],
+                                               const BlockScale& scale) {
+  const float2 pairs[4] = {unpack_f16(x[0]), unpack_f16(x[1]), unpack_f16(x[2]), unpack_f16(x[3])};
+  store_block(address, pairs, scale);
 }
 
 __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint32_t columns,
@@ -83,15 +83,16 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
   const std::uint32_t piece = lane / 16;
   const std::uint32_t transposed = block_piece((lane / 16) * 8 + lane % 8, lane / 8 % 2);
   const std::uint32_t straight = block_piece(row, piece);
-  const ColumnScale beta_a = load_column_scale(stage + StagePlan::kBeta, 1.0f);
-  const ColumnScale beta_d = load_column_scale(stage + StagePlan::kBeta + 4 * kSub, 1.0f);
+  const std::uint32_t norm = stage + StagePlan::kNorm;
+  const std::uint32_t beta = stage + StagePlan::kBeta;
   std::uint32_t d_inverse[4];
   {
     std::uint32_t a_inverse[4];
     load_tiles_transposed(a_inverse, columns + transposed);
-    store_diagonal(out + score_piece(row, piece), a_inverse, beta_a);
+    store_diagonal(out + score_piece(row, piece), a_inverse, load_block_scale(norm, beta));
     load_tiles_transposed(d_inverse, columns + 512 + transposed);
-    store_diagonal(out + score_piece(16 + row, 2 + piece), d_inverse, beta_d);
+    store_diagonal(out + score_piece(16 + row, 2 + piece), d_inverse,
+                   load_block_scale(norm + 4 * kSub, beta + 4 * kSub));
   }
   // (L10 A^-1)^T = A^-T L10^T, whose accumulators are the right operand of the next product.
   float product[8];
@@ -108,12 +109,11 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
                pack_f16(product[4], product[5]));
   multiply_f16(corner + 4, d_inverse, pack_f16(product[2], product[3]),
                pack_f16(product[6], product[7]));
-  const float2 left = {-beta_a.left.x, -beta_a.left.y};
-  const float2 right = {-beta_a.right.x, -beta_a.right.y};
-  const std::uint32_t tiles[4] = {
-      scale_pair({corner[0], corner[1]}, left), scale_pair({corner[2], corner[3]}, left),
-      scale_pair({corner[4], corner[5]}, right), scale_pair({corner[6], corner[7]}, right)};
-  store_tiles(out + score_piece(16 + row, piece), tiles);
+  const float2 pairs[4] = {{-corner[0], -corner[1]},
+                           {-corner[2], -corner[3]},
+                           {-corner[4], -corner[5]},
+                           {-corner[6], -corner[7]}};
+  store_block(out + score_piece(16 + row, piece), pairs, load_block_scale(norm + 4 * kSub, beta));
 }
 
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {

@@ -21,8 +21,7 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
   const int lane = lane_index();
   for (int row = lane / 16; row < tokens; row += 2) {
     const int piece = lane % 16;
-    const std::int64_t from =
-        row_start(tensor, at.batch_row, at.token + row, at.head) + piece * 8;
+    const std::int64_t from = row_start(tensor, at.batch_row, at.token + row, at.head) + piece * 8;
     store_shared_bits(tile + (piece / 8) * kHalfTile + token_piece(row, piece % 8),
                       load_piece(tensor, from));
   }

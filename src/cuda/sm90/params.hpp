@@ -20,7 +20,7 @@ struct FusedParams {
   StateRouting states;
   TokenInputs inputs;
   RowTensor v, out;
-  std::int32_t items = 0;  // (sequence, value head) pairs
+  std::int32_t items = 0;            // (sequence, value head) pairs
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
 };

@@ -11,20 +11,6 @@ namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kFirstPairBarrier = 1;  // named barriers 1 and 2: the two warps of a pair
 
-// Norms of a chunk's rows, of this lane's tokens l / 4 + {0, 8, 16, 24}.
-struct RowNorms {
-  float2 log_norm[2];
-  float2 end_norm;
-};
-__device__ __forceinline__ RowNorms load_row_norms(std::uint32_t stage) {
-  const std::uint32_t at = stage + StagePlan::kLogNorm + 4 * (lane_index() / 4);
-  RowNorms norms;
-  norms.log_norm[0] = {load_shared(at), load_shared(at + 32)};
-  norms.log_norm[1] = {load_shared(at + 64), load_shared(at + 96)};
-  norms.end_norm = load_shared_2(stage + StagePlan::kEndNorm);
-  return norms;
-}
-
 __device__ __forceinline__ void multiply_tiles(std::uint32_t (&product)[4],
                                                const std::uint32_t (&a)[4],
                                                const std::uint32_t (&b)[4]) {
@@ -56,7 +42,7 @@ struct Preparer {
   std::uint32_t gamma;               // where gamma_last of its channels goes
 
   // 16 channels of 32 tokens.
-  __device__ __forceinline__ void step(int step, const RowNorms& norms, Scores& scores) const {
+  __device__ __forceinline__ void step(int step, Scores& scores) const {
     const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
     const std::uint32_t at = token_piece(lane % 16, 2 * step + lane / 16);
     std::uint32_t first_to_end[4];
@@ -70,8 +56,7 @@ struct Preparer {
         float sum[8];
         load_tiles_transposed(tiles, gates + here);
         cumsum_decay(gate, ones, tiles, bias + 64 * step, sum);
-        apply_exponentials<kForm>(sum, gate.unit, norms.log_norm[sub],
-                                  sub == 0 ? norms.end_norm.x : norms.end_norm.y, decays);
+        apply_exponentials<kForm>(sum, gate.unit, decays);
       }
       std::uint32_t k[4];
       std::uint32_t q[4];
@@ -79,8 +64,7 @@ struct Preparer {
       load_tiles(q, query + here);
       std::uint32_t k_down[4];
       std::uint32_t k_to_end[4];
-      multiply_tiles(k_down, k, decays.down);
-      multiply_tiles(k_to_end, k, decays.to_end);
+      look_back(k, decays, k_down, k_to_end);
       std::uint32_t k_gamma[4];
       std::uint32_t q_gamma[4];
       multiply_tiles(k_gamma, k, decays.from_start);
@@ -117,9 +101,9 @@ struct Preparer {
         store_tiles(gates + at, first_to_end);
         store_tiles(gates + here, k_to_end);
         if (lane < 4) {
-          store_shared_4(gamma + lane * kGammaPitch + step * 16,
-                         first_total[0] * decays.total[0], first_total[1] * decays.total[1],
-                         first_total[2] * decays.total[2], first_total[3] * decays.total[3]);
+          store_shared_4(gamma + lane * kGammaPitch + step * 16, first_total[0] * decays.total[0],
+                         first_total[1] * decays.total[1], first_total[2] * decays.total[2],
+                         first_total[3] * decays.total[3]);
         }
       }
     }
@@ -128,8 +112,8 @@ struct Preparer {
 
 template <GateForm kForm>
 __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
-                                              const std::uint32_t (&ones)[4],
-                                              std::uint32_t shared, std::uint32_t count, int warp) {
+                                              const std::uint32_t (&ones)[4], std::uint32_t shared,
+                                              std::uint32_t count, int warp) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
@@ -140,21 +124,19 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
 
   Scores scores;
   {
-    const RowNorms norms = load_row_norms(stage);
-    const Preparer<kForm> preparer = {
-        gate,
-        ones,
-        stage + StagePlan::kKeys + half * kHalfTile,
-        stage + StagePlan::kQuery + half * kHalfTile,
-        stage + StagePlan::kGate + half * kHalfTile,
-        shared + SharedPlan::kBias + warp * 256,
-        stage + StagePlan::kGamma + half * 64};
+    const Preparer<kForm> preparer = {gate,
+                                      ones,
+                                      stage + StagePlan::kKeys + half * kHalfTile,
+                                      stage + StagePlan::kQuery + half * kHalfTile,
+                                      stage + StagePlan::kGate + half * kHalfTile,
+                                      shared + SharedPlan::kBias + warp * 256,
+                                      stage + StagePlan::kGamma + half * 64};
 #pragma unroll 1
-    for (int step = 0; step < 4; ++step) preparer.step(step, norms, scores);
+    for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }
 
-  // The two halves are added by one warp of the pair, in turns: then each writes the exchange buffer
-  // only after it has itself read it, and one barrier a chunk is enough.
+  // The two halves are added by one warp of the pair, in turns: then each writes the exchange
+  // buffer only after it has itself read it, and one barrier a chunk is enough.
   const std::uint32_t exchange = shared + SharedPlan::kPartial + pair * SharedPlan::kPartialBytes;
   const std::uint32_t ready = shared + SharedPlan::kReady + 8 * turn.slot;
   if (static_cast<int>(pair_turn.parity) != half) {

@@ -1,7 +1,7 @@
 // A warpgroup that carries 64 value rows of the state through the chunks (E8, E10, E11).
 //
-// The state is the accumulator of its own update: S^T as [64 values][128 channels], fp32. Rounded, it
-// is the left operand of the two products that read it, so it never leaves the registers.
+// The state is the accumulator of its own update: S^T as [64 values][128 channels], fp32. Rounded,
+// it is the left operand of the two products that read it, so it never leaves the registers.
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
@@ -21,8 +21,7 @@ __device__ __forceinline__ int state_row(int i) {
 }
 __device__ __forceinline__ int state_channel(int i) { return 8 * (i / 2) + 2 * (lane_index() % 4); }
 
-__device__ __forceinline__ void load_state(const StatePlace& place, int v_begin,
-                                           StateTile& state) {
+__device__ __forceinline__ void load_state(const StatePlace& place, int v_begin, StateTile& state) {
 #pragma unroll
   for (int i = 0; i < 64; ++i) state[i] = 0.0f;
   if (place.data == nullptr) return;
@@ -44,39 +43,50 @@ __device__ __forceinline__ void store_state(const StatePlace& place, int v_begin
   }
 }
 
-// This warp's rows of a [32 tokens][64 values] half tile, as addresses for four 8x8 tiles: tokens 0-7
-// and 8-15 of values 0-7, then of values 8-15. 16 tokens further: + 2048.
+// This warp's rows of a [32 tokens][64 values] half tile, as addresses for four 8x8 tiles: tokens
+// 0-7 and 8-15 of values 0-7, then of values 8-15. 16 tokens further: + 2048.
 __device__ __forceinline__ std::uint32_t value_tiles(std::uint32_t half_tile) {
   const std::uint32_t warp = threadIdx.x / 32 % 4;
   const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
   return half_tile + token_piece(lane % 16, 2 * warp + lane / 16);
 }
 
-__device__ __forceinline__ void load_values(std::uint32_t half_tile, TokensTile& w) {
+// Factors of the lane's tokens 16 b + {2 t, 2 t + 1, 8 + 2 t, 9 + 2 t}, the columns of a
+// TokensTile.
+__device__ __forceinline__ float4 load_token_factors(std::uint32_t factors, int b) {
+  const std::uint32_t at = factors + 64 * b + 8 * (lane_index() % 4);
+  const float2 left = load_shared_2(at);
+  const float2 right = load_shared_2(at + 32);
+  return {left.x, left.y, right.x, right.y};
+}
+
+// w = v / n: keys are not normalised, so what they predict is |k| times as large.
+__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t length,
+                                            TokensTile& w) {
   const std::uint32_t address = value_tiles(half_tile);
 #pragma unroll
   for (int b = 0; b < 2; ++b) {
     std::uint32_t v[4];
     load_tiles_transposed(v, address + b * 2048);
-    w[8 * b + 0] = low_bf16(v[0]), w[8 * b + 1] = high_bf16(v[0]);
-    w[8 * b + 2] = low_bf16(v[2]), w[8 * b + 3] = high_bf16(v[2]);
-    w[8 * b + 4] = low_bf16(v[1]), w[8 * b + 5] = high_bf16(v[1]);
-    w[8 * b + 6] = low_bf16(v[3]), w[8 * b + 7] = high_bf16(v[3]);
+    const float4 f = load_token_factors(length, b);
+    w[8 * b + 0] = low_bf16(v[0]) * f.x, w[8 * b + 1] = high_bf16(v[0]) * f.y;
+    w[8 * b + 2] = low_bf16(v[2]) * f.x, w[8 * b + 3] = high_bf16(v[2]) * f.y;
+    w[8 * b + 4] = low_bf16(v[1]) * f.z, w[8 * b + 5] = high_bf16(v[1]) * f.w;
+    w[8 * b + 6] = low_bf16(v[3]) * f.z, w[8 * b + 7] = high_bf16(v[3]) * f.w;
   }
 }
 
-// Token factors are per column of the accumulator: scale * q's norm factor / k's.
+// E10, last step: queries were not normalised either.
 __device__ __forceinline__ void store_outputs(std::uint32_t half_tile, std::uint32_t out_scale,
                                               const TokensTile& o) {
   const std::uint32_t address = value_tiles(half_tile);
 #pragma unroll
   for (int b = 0; b < 2; ++b) {
-    const float2 s0 = load_shared_2(out_scale + 64 * b + 8 * (lane_index() % 4));
-    const float2 s1 = load_shared_2(out_scale + 64 * b + 32 + 8 * (lane_index() % 4));
+    const float4 f = load_token_factors(out_scale, b);
     const float* x = o + 8 * b;
     const std::uint32_t tiles[4] = {
-        pack_bf16(x[0] * s0.x, x[1] * s0.y), pack_bf16(x[4] * s1.x, x[5] * s1.y),
-        pack_bf16(x[2] * s0.x, x[3] * s0.y), pack_bf16(x[6] * s1.x, x[7] * s1.y)};
+        pack_bf16(x[0] * f.x, x[1] * f.y), pack_bf16(x[4] * f.z, x[5] * f.w),
+        pack_bf16(x[2] * f.x, x[3] * f.y), pack_bf16(x[6] * f.z, x[7] * f.w)};
     store_tiles_transposed(address + b * 2048, tiles);
   }
 }
@@ -106,14 +116,14 @@ __device__ __forceinline__ void round_pairs(const float (&x)[kValues],
 __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
                                       TokensTile& o) {
   TokensTile w;
-  load_values(values, w);
+  load_values(values, stage + StagePlan::kLength, w);
   std::uint32_t s[32];
   round_pairs(state, s);
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
   decay_state(stage + StagePlan::kGamma, state);
   pin(state), pin(w), pin(s);
 
-  // w = v - k_gamma S, then o = q_gamma S.
+  // w = v - k_gamma S, then o = q_gamma S, both without the norm factors of their rows.
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
@@ -130,7 +140,7 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   wait_products<1>();
   pin(w);
 
-  // v_new = Akk_inv diag(beta) w.
+  // v_new = Akk_inv diag(beta) w, times the norm factors of the keys that it will meet.
   std::uint32_t operand[8];
   round_pairs(w, operand);
   pin(operand);
@@ -179,9 +189,8 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       TokensTile o;
       recur(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
       wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
-      store_outputs(
-          shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
-          stage + StagePlan::kOutScale, o);
+      store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
+                    stage + StagePlan::kOutScale, o);
       publish_to_async_proxy();
       __syncwarp();
       if (lane_index() == 0) {

@@ -1,5 +1,5 @@
-// The warp that computes what a chunk needs once per token (E1, beta), and blanks the rows of a tail
-// that belong to nobody.
+// The warp that computes what a chunk needs once per token (E1, beta), and blanks the rows of a
+// tail that belong to nobody.
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
@@ -29,8 +29,7 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
 }
 
 // Sums of squares of 16 rows of a token tile, as the diagonal of X X^T; row r to sums + 4 r.
-__device__ __forceinline__ void sum_squares(std::uint32_t tile, int first_row,
-                                            std::uint32_t sums) {
+__device__ __forceinline__ void sum_squares(std::uint32_t tile, int first_row, std::uint32_t sums) {
   const int lane = lane_index();
   float left[4] = {};
   float right[4] = {};
@@ -39,8 +38,8 @@ __device__ __forceinline__ void sum_squares(std::uint32_t tile, int first_row,
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
       std::uint32_t x[4];
-      load_tiles(x, tile + half * kHalfTile + token_piece(first_row + lane % 16,
-                                                          2 * step + lane / 16));
+      load_tiles(
+          x, tile + half * kHalfTile + token_piece(first_row + lane % 16, 2 * step + lane / 16));
       multiply_add_bf16(left, x, x[0], x[2]);
       multiply_add_bf16(right, x, x[1], x[3]);
     }
@@ -61,38 +60,36 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const int tokens = item.tokens(c);
       const int token = item.first + c * kChunk + row;
-      const float beta = row < tokens ? load_beta(p.inputs, item.batch_row, token, item.head) : 0.0f;
+      const float beta =
+          row < tokens ? load_beta(p.inputs, item.batch_row, token, item.head) : 0.0f;
 
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
       if (tokens < kChunk) {
         blank_rows(stage, tokens, p.inputs.gate.kind);
         __syncwarp();
       }
-      float log_norm = 0.0f;
+      float norm = 1.0f;
+      float length = 1.0f;
       float out_scale = p.inputs.scale;
-      float end_norm = 1.0f;
       if (p.inputs.qk_norm == QkNorm::kL2) {
         // The places of the results hold the sums first.
 #pragma unroll
         for (int sub = 0; sub < kChunk; sub += kSub) {
-          sum_squares(stage + StagePlan::kKeys, sub, stage + StagePlan::kLogNorm + 4 * sub);
+          sum_squares(stage + StagePlan::kKeys, sub, stage + StagePlan::kNorm + 4 * sub);
           sum_squares(stage + StagePlan::kQuery, sub, stage + StagePlan::kOutScale + 4 * sub);
         }
         __syncwarp();
-        const float of_k = load_shared(stage + StagePlan::kLogNorm + 4 * row) + 1e-6f;
+        const float of_k = load_shared(stage + StagePlan::kNorm + 4 * row) + 1e-6f;
         const float of_q = load_shared(stage + StagePlan::kOutScale + 4 * row) + 1e-6f;
-        log_norm = -0.5f * log2_approx(of_k);
-        const float norm_k = rsqrt_approx(of_k);
-        end_norm = of_k * norm_k;
-        out_scale *= rsqrt_approx(of_q) * end_norm;
+        norm = rsqrt_approx(of_k);
+        length = of_k * norm;
+        out_scale *= rsqrt_approx(of_q);
         __syncwarp();
       }
-      store_shared(stage + StagePlan::kLogNorm + 4 * row, log_norm);
+      store_shared(stage + StagePlan::kNorm + 4 * row, norm);
+      store_shared(stage + StagePlan::kLength + 4 * row, length);
+      store_shared(stage + StagePlan::kBeta + 4 * row, beta * norm);
       store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
-      store_shared(stage + StagePlan::kBeta + 4 * row, beta);
-      if (row % kSub == kSub - 1) {
-        store_shared(stage + StagePlan::kEndNorm + 4 * (row / kSub), end_norm);
-      }
       publish_to_async_proxy();  // blanked rows lie where TMA will write again
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }

@@ -27,7 +27,7 @@ __device__ __forceinline__ void for_blocks(Scores& s, Visit visit) {
 
 __device__ __forceinline__ void send_scores(Scores& s, std::uint32_t buffer) {
   const std::uint32_t at = buffer + lane_index() * 16;
-  for_blocks(s, [at](float (&x)[8], int index) {
+  for_blocks(s, [at](float(&x)[8], int index) {
     store_shared_4(at + index * 512, x[0], x[1], x[2], x[3]);
     store_shared_4(at + index * 512 + 512, x[4], x[5], x[6], x[7]);
   });
@@ -35,7 +35,7 @@ __device__ __forceinline__ void send_scores(Scores& s, std::uint32_t buffer) {
 
 __device__ __forceinline__ void receive_scores(Scores& s, std::uint32_t buffer) {
   const std::uint32_t at = buffer + lane_index() * 16;
-  for_blocks(s, [at](float (&x)[8], int index) {
+  for_blocks(s, [at](float(&x)[8], int index) {
     const float4 a = load_shared_4(at + index * 512);
     const float4 b = load_shared_4(at + index * 512 + 512);
     x[0] += a.x, x[1] += a.y, x[2] += a.z, x[3] += a.w;
@@ -56,7 +56,8 @@ __device__ __forceinline__ float keep_lower(float x, int row, int column) {
 
 // A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input.
 __device__ __forceinline__ void store_diagonal_kk(std::uint32_t diagonal, int block,
-                                                  const float (&x)[8], float2 beta) {
+                                                  const float (&x)[8], float2 beta,
+                                                  const float4& norm) {
   const int row = lane_index() / 4;
   const int t = lane_index() % 4;
 #pragma unroll
@@ -66,21 +67,23 @@ __device__ __forceinline__ void store_diagonal_kk(std::uint32_t diagonal, int bl
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float scale = half == 0 ? beta.x : beta.y;
+      const float2 columns = tile == 0 ? float2{norm.x, norm.y} : float2{norm.z, norm.w};
       const int i = row + 8 * half;
       const float* pair = x + 4 * tile + 2 * half;
       store_shared_2(diagonal + i * 128 + ((piece ^ (row & 7)) << 4) + (t % 2) * 8,
-                     keep_lower<Triangle::kStrict>(pair[0], i, column) * scale,
-                     keep_lower<Triangle::kStrict>(pair[1], i, column + 1) * scale);
+                     keep_lower<Triangle::kStrict>(pair[0], i, column) * (scale * columns.x),
+                     keep_lower<Triangle::kStrict>(pair[1], i, column + 1) * (scale * columns.y));
     }
   }
 }
 
 // The block of Akk below the diagonal, fp16.
 __device__ __forceinline__ void store_lower_kk(std::uint32_t lower, const float (&x)[8],
-                                               float2 beta) {
-  const std::uint32_t tiles[4] = {
-      pack_f16(x[0] * beta.x, x[1] * beta.x), pack_f16(x[2] * beta.y, x[3] * beta.y),
-      pack_f16(x[4] * beta.x, x[5] * beta.x), pack_f16(x[6] * beta.y, x[7] * beta.y)};
+                                               float2 beta, const float4& norm) {
+  const std::uint32_t tiles[4] = {pack_f16(x[0] * (beta.x * norm.x), x[1] * (beta.x * norm.y)),
+                                  pack_f16(x[2] * (beta.y * norm.x), x[3] * (beta.y * norm.y)),
+                                  pack_f16(x[4] * (beta.x * norm.z), x[5] * (beta.x * norm.w)),
+                                  pack_f16(x[6] * (beta.y * norm.z), x[7] * (beta.y * norm.w))};
   store_tiles(lower + block_piece(lane_index() % 16, lane_index() / 16), tiles);
 }
 
@@ -95,20 +98,31 @@ __device__ __forceinline__ void store_qk(std::uint32_t address, const float (&x)
     const int i = row + 8 * (r % 2);
     const int j = column + 8 * (r / 2);
     const float* pair = x + 4 * (r / 2) + 2 * (r % 2);
-    tiles[r] = pack_bf16(keep_lower<kTriangle>(pair[0], i, j),
-                         keep_lower<kTriangle>(pair[1], i, j + 1));
+    tiles[r] =
+        pack_bf16(keep_lower<kTriangle>(pair[0], i, j), keep_lower<kTriangle>(pair[1], i, j + 1));
   }
   store_tiles(address, tiles);
 }
 
+// Factors of the lane's columns in a 16-column block: 2 t, 2 t + 1, 8 + 2 t, 9 + 2 t.
+__device__ __forceinline__ float4 load_columns(std::uint32_t factors) {
+  const std::uint32_t at = factors + 8 * (lane_index() % 4);
+  const float2 left = load_shared_2(at);
+  const float2 right = load_shared_2(at + 32);
+  return {left.x, left.y, right.x, right.y};
+}
+
+// Akk from scores of keys that are not normalised.
 __device__ __forceinline__ void store_all_kk(const Scores& s, std::uint32_t score,
                                              std::uint32_t stage) {
   const std::uint32_t beta = stage + StagePlan::kBeta + 4 * (lane_index() / 4);
   const float2 upper = {load_shared(beta), load_shared(beta + 32)};
   const float2 lower = {load_shared(beta + 64), load_shared(beta + 96)};
-  store_diagonal_kk(score + ScorePlan::kDiagonal, 0, s.kk00, upper);
-  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, s.kk11, lower);
-  store_lower_kk(score + ScorePlan::kLower, s.kk10, lower);
+  const float4 left = load_columns(stage + StagePlan::kNorm);
+  const float4 right = load_columns(stage + StagePlan::kNorm + 4 * kSub);
+  store_diagonal_kk(score + ScorePlan::kDiagonal, 0, s.kk00, upper, left);
+  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, s.kk11, lower, right);
+  store_lower_kk(score + ScorePlan::kLower, s.kk10, lower, left);
 }
 
 __device__ __forceinline__ void store_all_qk(const Scores& s, std::uint32_t stage) {

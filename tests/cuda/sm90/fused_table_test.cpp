@@ -1,6 +1,6 @@
 // The verification table on the fused kernel. Its cases ask for fp32 outputs, to judge arithmetic
-// without the rounding of the result; the fused kernel writes bf16, so they are taken with bf16, where
-// the thresholds are those of that type.
+// without the rounding of the result; the fused kernel writes bf16, so they are taken with bf16,
+// where the thresholds are those of that type.
 #include <gtest/gtest.h>
 
 #include <cctype>
