@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/scalars_role.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/row_io.cuh"
@@ -30,6 +31,7 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
 __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   const bool leader = lane_index() == 0;
+  int tokens_before = 0;  // of the chunk before this one
   for_items(p, [&](const WorkItem& item) {
     const int qk_head = item.head / p.inputs.heads_per_qk_head;
     for (int c = 0; c < item.chunks(); ++c, ++count) {
@@ -56,8 +58,11 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
         warp_arrive(raw);
       }
       __syncwarp();
+      if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
+      tokens_before = item.tokens(c);
     }
   });
+  if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
 }
 
 // A box would overwrite what follows the sequence, so the rows of a tail leave one by one.

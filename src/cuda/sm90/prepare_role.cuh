@@ -126,16 +126,15 @@ struct Preparer {
 template <GateForm kForm>
 __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              std::uint32_t count, int tokens, int warp) {
+                                              std::uint32_t count, int warp) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
   const Turn<kPairs> pair_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  // The rows past a tail are blanked with the scalars; the norms are needed only at the end.
-  const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
-  if (tokens < kChunk) wait_at(normed, turn.parity);
+  // Norms are needed only at the end, but k and q must have been summed before they are rewritten.
+  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
 
   Scores scores;
   {
@@ -165,7 +164,6 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
   receive_scores(scores, exchange);
   const std::uint32_t score = shared + SharedPlan::kScore + pair * ScorePlan::kBytes;
   wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair, pair_turn.parity ^ 1);
-  wait_at(normed, turn.parity);
   store_all_kk(scores, score, stage);
   warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair);
   store_all_qk(scores, stage);
@@ -192,7 +190,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     __syncwarp();
     const int chunks = item.chunks();
     for (int c = (static_cast<int>(count) ^ pair) & 1; c < chunks; c += 2) {
-      prepare_chunk<kForm>(gate, ones, shared, count + c, item.tokens(c), warp);
+      prepare_chunk<kForm>(gate, ones, shared, count + c, warp);
     }
     count += chunks;
   });
