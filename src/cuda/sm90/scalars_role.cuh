@@ -54,7 +54,7 @@ __device__ __forceinline__ void sum_squares(std::uint32_t tile, int first_row, s
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared) {
   const int row = lane_index();
   std::uint32_t count = 0;
-  for_items(p, [&](const WorkItem& item) {
+  for_items(p, block_order(), [&](const WorkItem& item) {
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
