@@ -227,8 +227,14 @@ Result<std::vector<VerifyRow>> verify_file(const VerifyCommandOptions& options,
 
 ExitCode run_verify(const VerifyCommandOptions& options) {
   if (options.list) return list_cases(options);
+  if (options.backend) {
+    const BackendInfo info = backend_info(*options.backend);
+    if (!info.available) {
+      return fail(Status::unsupported("--backend " + word_of(*options.backend) + ": " +
+                                      info.unavailable_reason));
+    }
+  }
   const std::vector<Variant> tried = variants(options);
-  if (tried.empty()) return fail(Status::unsupported("--backend: not built into this tool"));
   const Result<std::vector<VerifyRow>> rows =
       options.input.empty() ? verify_cases(options, tried) : verify_file(options, tried);
   if (!rows.ok()) return fail(rows.status());
