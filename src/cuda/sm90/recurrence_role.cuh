@@ -175,12 +175,16 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
                                                int part) {
   const int v_begin = part * 64;
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_rounds(p, [&](int round) {
     StateTile state;
-    load_state(initial_place(p.states, item.n, item.head), v_begin, state);
-    const int chunks = item.chunks();
+    std::uint32_t end;
+    {
+      const WorkItem item = make_item(p, block_order(), place_in_round(round));
+      load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+      end = count + item.chunks();
+    }
 #pragma unroll 1
-    for (int c = 0; c < chunks; ++c, ++count) {
+    for (; count != end; ++count) {
       const Turn<kStages> turn(count);
       const Turn<2> out_turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
@@ -199,6 +203,8 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       }
       __syncwarp();
     }
+    // The item is looked up again: kept through the loop, it would spill.
+    const WorkItem item = make_item(p, block_order(), place_in_round(round));
     store_state(final_place(p.states, item.n, item.head), v_begin, state);
   });
 }

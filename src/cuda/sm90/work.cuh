@@ -56,17 +56,27 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
           static_cast<std::int32_t>(sequence.first), sequence.length};
 }
 
-// Calls visit(item) for the items of this block, in the same order in every role. Blocks take turns
-// in alternating direction, so that who got the longest of one round gets the shortest of the next.
+// The item of this block in round `round`, or one past the list. Blocks take turns in alternating
+// direction, so that who got the longest of one round gets the shortest of the next. The block's
+// index is read anew at every call, so that a caller short of registers need not keep the result.
+__device__ __forceinline__ int place_in_round(int round) {
+  int block;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  const int blocks = static_cast<int>(gridDim.x);
+  return round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
+}
+
+// Calls visit(round) for the rounds in which this block has an item, the same in every role. Only
+// the last round can be short.
+template <typename Visit>
+__device__ __forceinline__ void for_rounds(const FusedParams& p, Visit visit) {
+  for (int round = 0; place_in_round(round) < p.items; ++round) visit(round);
+}
+
 template <typename Visit>
 __device__ __forceinline__ void for_items(const FusedParams& p, const std::uint16_t* order,
                                           Visit visit) {
-  const int blocks = static_cast<int>(gridDim.x);
-  const int block = static_cast<int>(blockIdx.x);
-  for (int round = 0; round * blocks < p.items; ++round) {
-    const int place = round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
-    if (place < p.items) visit(make_item(p, order, place));
-  }
+  for_rounds(p, [&](int round) { visit(make_item(p, order, place_in_round(round))); });
 }
 
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
