@@ -47,21 +47,35 @@ struct Preparer {
     const std::uint32_t at = token_piece(lane % 16, 2 * step + lane / 16);
     std::uint32_t first_to_end[4];
     float first_total[4];
+    // All loads before the first store, which could be to the same place for all the compiler
+    // knows.
+    std::uint32_t all_k[2][4];
+    std::uint32_t all_q[2][4];
+    float sums[2][8];
+    {
+      std::uint32_t tiles[2][4];
+#pragma unroll
+      for (int sub = 0; sub < 2; ++sub) {
+        load_tiles_transposed(tiles[sub], gates + at + sub * (kSub * 128));
+      }
+#pragma unroll
+      for (int sub = 0; sub < 2; ++sub) {
+        load_tiles(all_k[sub], keys + at + sub * (kSub * 128));
+        load_tiles(all_q[sub], query + at + sub * (kSub * 128));
+      }
+#pragma unroll
+      for (int sub = 0; sub < 2; ++sub) {
+        cumsum_decay(gate, ones, tiles[sub], bias + 64 * step, sums[sub]);
+      }
+    }
+    __syncwarp();  // every lane has read its rows
 #pragma unroll
     for (int sub = 0; sub < 2; ++sub) {
       const std::uint32_t here = at + sub * (kSub * 128);
+      const std::uint32_t(&k)[4] = all_k[sub];
+      const std::uint32_t(&q)[4] = all_q[sub];
       Decays<kForm> decays;
-      {
-        std::uint32_t tiles[4];
-        float sum[8];
-        load_tiles_transposed(tiles, gates + here);
-        cumsum_decay(gate, ones, tiles, bias + 64 * step, sum);
-        apply_exponentials<kForm>(sum, gate.unit, decays);
-      }
-      std::uint32_t k[4];
-      std::uint32_t q[4];
-      load_tiles(k, keys + here);
-      load_tiles(q, query + here);
+      apply_exponentials<kForm>(sums[sub], gate.unit, decays);
       std::uint32_t k_down[4];
       std::uint32_t k_to_end[4];
       look_back(k, decays, k_down, k_to_end);
@@ -88,7 +102,6 @@ struct Preparer {
         decay_columns(q_gamma, first_total);
         decay_columns(first_to_end, decays.total);
       }
-      __syncwarp();  // every lane has read its rows
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
@@ -113,14 +126,16 @@ struct Preparer {
 template <GateForm kForm>
 __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              std::uint32_t count, int warp) {
+                                              std::uint32_t count, int tokens, int warp) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
   const Turn<kPairs> pair_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+  // The rows past a tail are blanked with the scalars; the norms are needed only at the end.
+  const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
+  if (tokens < kChunk) wait_at(normed, turn.parity);
 
   Scores scores;
   {
@@ -150,6 +165,7 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
   receive_scores(scores, exchange);
   const std::uint32_t score = shared + SharedPlan::kScore + pair * ScorePlan::kBytes;
   wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair, pair_turn.parity ^ 1);
+  wait_at(normed, turn.parity);
   store_all_kk(scores, score, stage);
   warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair);
   store_all_qk(scores, stage);
@@ -176,7 +192,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     __syncwarp();
     const int chunks = item.chunks();
     for (int c = (static_cast<int>(count) ^ pair) & 1; c < chunks; c += 2) {
-      prepare_chunk<kForm>(gate, ones, shared, count + c, warp);
+      prepare_chunk<kForm>(gate, ones, shared, count + c, item.tokens(c), warp);
     }
     count += chunks;
   });
