@@ -11,6 +11,9 @@ inline constexpr int kSub = 16;    // tokens of a sub-chunk: decays are referenc
 inline constexpr int kStages = 5;  // chunks in flight between HBM and the recurrence
 inline constexpr int kPairs = 2;   // prepare works on two chunks at once, a pair of warps each
 
+// Packed sequences are taken longest first when there are at most this many.
+inline constexpr int kMaxSorted = 512;
+
 inline constexpr int kThreads = 512;
 inline constexpr int kWarpgroup = 128;
 

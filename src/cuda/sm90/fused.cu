@@ -39,18 +39,20 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
                           StagePlan::kInverse + (i % kPieces) * 16,
                       {0, 0, 0, 0});
   }
-  publish_to_async_proxy();
 }
 
 template <GateForm kForm>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
-  extern __shared__ __align__(1024) std::byte shared_bytes[];
-  const std::uint32_t shared = shared_address(shared_bytes);
+  const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   if (threadIdx.x == 0) init_all_barriers(shared);
-  clear_scores(shared);
   wait_for_previous_kernel();
   release_next_kernel();
+  if (is_sorted(p.sequences)) {
+    sort_sequences(p.sequences, reinterpret_cast<std::int32_t*>(shared_block), block_order());
+  }
+  clear_scores(shared);
+  publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
 
   if (warpgroup == 0) {

@@ -32,7 +32,7 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
   std::uint32_t count = 0;
   const bool leader = lane_index() == 0;
   int tokens_before = 0;  // of the chunk before this one
-  for_items(p, [&](const WorkItem& item) {
+  for_items(p, block_order(), [&](const WorkItem& item) {
     const int qk_head = item.head / p.inputs.heads_per_qk_head;
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
@@ -81,7 +81,7 @@ __device__ __forceinline__ void store_rows(const RowTensor& tensor, const BoxPla
 
 __device__ __forceinline__ void run_store(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
-  for_items(p, [&](const WorkItem& item) {
+  for_items(p, block_order(), [&](const WorkItem& item) {
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<2> turn(count);
       const std::uint32_t tile = shared + SharedPlan::kOut + turn.slot * kTokenTile;

@@ -30,24 +30,30 @@ __device__ __forceinline__ std::uint32_t block_piece(std::uint32_t row, std::uin
 // bytes; the pitch puts the four lanes into different banks.
 inline constexpr std::uint32_t kGammaPitch = 128 + 16;
 
-// wgmma descriptors (PTX ISA, Asynchronous warpgroup level matrix, Shared memory matrix layout).
-inline constexpr std::uint64_t kSwizzle128 = 1ull << 62;
-inline constexpr std::uint64_t kSwizzle64 = 2ull << 62;
-constexpr std::uint64_t leading_bytes(std::uint64_t bytes) { return (bytes >> 4) << 16; }
-constexpr std::uint64_t stride_bytes(std::uint64_t bytes) { return (bytes >> 4) << 32; }
+// wgmma descriptors (PTX ISA, Asynchronous warpgroup level matrix, Shared memory matrix layout):
+// bits 0-13 the address, 16-29 the leading and 32-45 the stride dimension's byte offset, all in
+// units of 16 bytes, 62-63 the swizzle.
+constexpr std::uint64_t make_layout(std::uint64_t swizzle, std::uint64_t leading_bytes,
+                                    std::uint64_t stride_bytes) {
+  return swizzle << 62 | stride_bytes >> 4 << 32 | leading_bytes >> 4 << 16;
+}
+inline constexpr std::uint64_t kSwizzle128 = 1;
+inline constexpr std::uint64_t kSwizzle64 = 2;
 
 // Token tile as [32 columns = tokens][64 channels], K-major: 8 rows are 1024 bytes. 16 channels
 // further: + 32; the other half of the channels: + kHalfTile.
-inline constexpr std::uint64_t kTokensByChannels =
-    kSwizzle128 | leading_bytes(16) | stride_bytes(1024);
+inline constexpr std::uint64_t kTokensByChannels = make_layout(kSwizzle128, 16, 1024);
 // Token tile as [16 tokens][128 columns = channels], MN-major. 16 tokens further: + 2048.
-inline constexpr std::uint64_t kChannelsByTokens =
-    kSwizzle128 | leading_bytes(kHalfTile) | stride_bytes(1024);
+inline constexpr std::uint64_t kChannelsByTokens = make_layout(kSwizzle128, kHalfTile, 1024);
 // Score tile, K-major. 16 columns further: + 32.
-inline constexpr std::uint64_t kScores = kSwizzle64 | leading_bytes(16) | stride_bytes(512);
+inline constexpr std::uint64_t kScores = make_layout(kSwizzle64, 16, 512);
 
-__device__ __forceinline__ std::uint64_t describe(std::uint64_t layout, std::uint32_t address) {
-  return layout | ((address & 0x3ffff) >> 4);
+// A matrix `offset` bytes into a stage. Shared memory ends below 2^18, so the sum stays inside the
+// address field, and one addition makes a descriptor.
+__device__ __forceinline__ std::uint64_t describe(std::uint64_t layout, std::uint32_t stage,
+                                                  std::uint32_t offset) {
+  const std::uint32_t low = (stage >> 4) + (static_cast<std::uint32_t>(layout) + (offset >> 4));
+  return (layout >> 32 << 32) | low;
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -179,7 +179,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
   std::uint32_t ones[4];
   make_lower_ones(ones);
   std::uint32_t count = 0;
-  for_items(p, [&](const WorkItem& item) {
+  for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<kForm> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
     for (int i = lane; i < 64; i += 32) {

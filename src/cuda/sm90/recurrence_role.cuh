@@ -127,14 +127,14 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = stage + (k / 4) * kHalfTile + (k % 4) * 32;
-    multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, at + StagePlan::kKeys), 1);
+    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), 1);
   }
   commit_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = stage + (k / 4) * kHalfTile + (k % 4) * 32;
-    multiply_32(o, s + 4 * k, describe(kTokensByChannels, at + StagePlan::kQuery), k > 0);
+    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    multiply_32(o, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kQuery), k > 0);
   }
   commit_products();
   wait_products<1>();
@@ -146,8 +146,8 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   pin(operand);
   TokensTile v_new;
   begin_products();
-  multiply_32(v_new, operand, describe(kScores, stage + StagePlan::kInverse), 0);
-  multiply_32(v_new, operand + 4, describe(kScores, stage + StagePlan::kInverse + 32), 1);
+  multiply_32(v_new, operand, describe(kScores, stage, StagePlan::kInverse), 0);
+  multiply_32(v_new, operand + 4, describe(kScores, stage, StagePlan::kInverse + 32), 1);
   commit_products();
   wait_products<0>();
   pin(v_new), pin(o), pin(s);
@@ -159,12 +159,12 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
     multiply_128(state, operand + 4 * k,
-                 describe(kChannelsByTokens, stage + StagePlan::kGate + k * 2048), 1);
+                 describe(kChannelsByTokens, stage, StagePlan::kGate + k * 2048), 1);
   }
   commit_products();
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    multiply_32(o, operand + 4 * k, describe(kScores, stage + StagePlan::kScoreQk + k * 32), 1);
+    multiply_32(o, operand + 4 * k, describe(kScores, stage, StagePlan::kScoreQk + k * 32), 1);
   }
   commit_products();
   wait_products<0>();
@@ -175,12 +175,16 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
                                                int part) {
   const int v_begin = part * 64;
   std::uint32_t count = 0;
-  for_items(p, [&](const WorkItem& item) {
+  for_rounds(p, [&](int round) {
     StateTile state;
-    load_state(initial_place(p.states, item.n, item.head), v_begin, state);
-    const int chunks = item.chunks();
+    std::uint32_t end;
+    {
+      const WorkItem item = make_item(p, block_order(), place_in_round(round));
+      load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+      end = count + item.chunks();
+    }
 #pragma unroll 1
-    for (int c = 0; c < chunks; ++c, ++count) {
+    for (; count != end; ++count) {
       const Turn<kStages> turn(count);
       const Turn<2> out_turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
@@ -199,6 +203,8 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       }
       __syncwarp();
     }
+    // The item is looked up again: kept through the loop, it would spill.
+    const WorkItem item = make_item(p, block_order(), place_in_round(round));
     store_state(final_place(p.states, item.n, item.head), v_begin, state);
   });
 }

@@ -76,7 +76,7 @@ __device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkI
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared) {
   const int row = lane_index();
   std::uint32_t count = 0;
-  for_items(p, [&](const WorkItem& item) {
+  for_items(p, block_order(), [&](const WorkItem& item) {
     float next_beta = load_raw_beta(p, item, 0);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);

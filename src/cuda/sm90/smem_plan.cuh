@@ -1,6 +1,7 @@
 // The block's shared memory: offsets from its start, which is aligned to 1024 bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/sm90/layouts.cuh"
@@ -46,7 +47,8 @@ struct SharedPlan {
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
   static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64]
-  static constexpr std::uint32_t kBarrier = kBias + 1024;
+  static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kBarrier = kOrder + 2 * kMaxSorted;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
@@ -61,6 +63,13 @@ struct SharedPlan {
 };
 static_assert(SharedPlan::kOut % 1024 == 0);
 static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block");
+
+extern __shared__ __align__(1024) std::byte shared_block[];
+
+// Packed sequences, longest first.
+__device__ __forceinline__ std::uint16_t* block_order() {
+  return reinterpret_cast<std::uint16_t*>(shared_block + SharedPlan::kOrder);
+}
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.
 template <int kSlots>

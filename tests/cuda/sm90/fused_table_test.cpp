@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
+#include <numeric>
 #include <ostream>
+#include <string>
 #include <vector>
 
 #include "verification/verify.hpp"
@@ -15,6 +17,22 @@ void PrintTo(const Case& c, std::ostream* os) { *os << to_string(c.problem); }
 
 namespace {
 
+// More chains than any device has SMs, so that blocks take several, of lengths in no order.
+Case many_items(GateKind gate) {
+  Case c;
+  c.name = std::string("many-items-") + to_string(gate);
+  for (int i = 0; i < 48; ++i) c.lengths.push_back(i % 7 == 3 ? 0 : (i * 37) % 83);
+  c.problem.tokens = std::accumulate(c.lengths.begin(), c.lengths.end(), std::int64_t{0});
+  c.problem.num_sequences = static_cast<std::int64_t>(c.lengths.size());
+  c.problem.qk_heads = 2;
+  c.problem.v_heads = 6;
+  c.problem.head_dim_k = 128;
+  c.problem.head_dim_v = 128;
+  c.problem.gate.kind = gate;
+  c.memory.initial = InitialState::kGiven;
+  return c;
+}
+
 std::vector<Case> fused_cases() {
   std::vector<Case> all;
   for (Case c : cases()) {
@@ -24,6 +42,8 @@ std::vector<Case> fused_cases() {
     c.problem.out_dtype = DType::kBF16;
     all.push_back(std::move(c));
   }
+  all.push_back(many_items(GateKind::kLowerBound));
+  all.push_back(many_items(GateKind::kSoftplus));
   return all;
 }
 
