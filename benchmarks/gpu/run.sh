@@ -44,12 +44,12 @@ part_tests() { ctest --test-dir "$build" -L hardware --output-on-failure; }
 part_sanitize() {
   local tool failed=0
   for tool in memcheck racecheck initcheck synccheck; do
-    for name in ${SANITIZED_CASES:-varlen}; do
+    for name in ${SANITIZED_CASES:-packed-unequal pool-f32-vk checkpoint-every-7 gate-softplus}; do
       timeout "$((limit / 4))" compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "$build/flash-kda" verify --backend cuda --precision bf16 --case "$name" > "$out/sanitize-$tool.log" 2>&1 ||
-        { echo "$tool, case $name: exit $?"; tail -n 12 "$out/sanitize-$tool.log"; failed=1; }
+        "$build/flash-kda" verify --backend cuda --precision bf16 --case "$name" > "$out/sanitize.txt" 2>&1 ||
+        { echo "$tool, case $name: exit $?"; tail -n 12 "$out/sanitize.txt"; failed=1; }
+      echo "$tool, $name: $(grep -E '(ERROR|RACECHECK) SUMMARY|passed,' "$out/sanitize.txt" | tr '\n' ' ')"
     done
-    echo "$tool: $(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitize-$tool.log" | tail -n 1)"
   done
   return $failed
 }
@@ -63,11 +63,15 @@ part_fla() {
     --groups ${FLA_GROUPS:-headline} --match "${FLA_MATCH:-}" --json "$out/bench-fla.json"
 }
 part_ncu() {
-  timeout "$limit" ncu --clock-control none --set basic --section SpeedOfLight --section WarpStateStats \
-    --section Occupancy --launch-skip 4 --launch-count 4 \
-    python3 benchmarks/gpu/one_call.py "$build/src/libflash_kda.so" ${NCU_CASE:-96 8192} > "$out/ncu.txt" 2>&1
-  grep -E '^ +[a-z_]+.*\(|Duration|DRAM Throughput|Compute \(SM\)|Registers Per|Achieved Occ|Warp Cycles Per Issued' \
-    "$out/ncu.txt"
+  local shape
+  for shape in ${NCU_SHAPES:-96x8192 8x8192}; do
+    timeout "$((limit / 2))" ncu --clock-control none --set full -k regex:'prepare|recurrence|merge|fused' \
+      --launch-count 4 python3 benchmarks/gpu/one_call.py "$build/src/libflash_kda.so" "${shape%x*}" "${shape#*x}" \
+      > "$out/ncu-$shape.txt" 2>&1 || return 1
+    echo "H x T = $shape"
+    grep -E '^  [^ ].*kernel<|Duration|DRAM Throughput|Executed Ipc Active|Registers Per|Achieved Occ|Warp Cycles Per Issued' \
+      "$out/ncu-$shape.txt" | cut -c1-110
+  done
 }
 
 unpack_deps || exit 1
