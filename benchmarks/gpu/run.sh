@@ -9,6 +9,7 @@
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
 #   WHEELS         a folder of wheels with flash-linear-attention, where the machine lacks it
 #   PART_SECONDS   limit of one part (default 400)
+#   BENCH_VARIANTS plan, two-kernel, fused (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -56,7 +57,7 @@ part_sanitize() {
 part_bench() {
   # shellcheck disable=SC2086 # groups are words
   python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --groups ${BENCH_GROUPS:-headline few ten} \
-    --json "$out/bench.json"
+    --variants ${BENCH_VARIANTS:-plan} --json "$out/bench.json"
 }
 part_fla() {
   unpack_wheels && python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --fla \
