@@ -37,8 +37,9 @@ unpack_wheels() {
 
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
-    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_BUILD_TESTS=OFF -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
-    cmake --build "$build" --target flash_kda flash-kda
+    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON \
+    -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
 part_tests() { ctest --test-dir "$build" -L hardware --output-on-failure; }
