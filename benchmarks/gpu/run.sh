@@ -42,7 +42,7 @@ part_build() {
     cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
-part_tests() { ctest --test-dir "$build" -L hardware --output-on-failure; }
+part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
 part_sanitize() {
   local tool failed=0
   for tool in memcheck racecheck initcheck synccheck; do
