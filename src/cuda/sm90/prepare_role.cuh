@@ -40,6 +40,7 @@ struct Preparer {
   std::uint32_t keys, query, gates;  // this warp's half of the three tiles
   std::uint32_t bias;                // of its 64 channels
   std::uint32_t gamma;               // where gamma_last of its channels goes
+  std::uint32_t normed, normed_parity;
 
   // 16 channels of 32 tokens.
   __device__ __forceinline__ void step(int step, Scores& scores) const {
@@ -102,6 +103,8 @@ struct Preparer {
         decay_columns(q_gamma, first_total);
         decay_columns(first_to_end, decays.total);
       }
+      // The scalars' warp reads k and q too, and must be done before they are overwritten.
+      if (sub == 0 && step == 0) wait_at(normed, normed_parity);
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
@@ -133,7 +136,8 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
   const Turn<kPairs> pair_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  // The rows past a tail are blanked with the scalars; the norms are needed only at the end.
+  // The rows past a tail are blanked with the scalars; of whole chunks the norms are needed only at
+  // the first store.
   const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
   if (tokens < kChunk) wait_at(normed, turn.parity);
 
@@ -145,7 +149,9 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                       stage + StagePlan::kQuery + half * kHalfTile,
                                       stage + StagePlan::kGate + half * kHalfTile,
                                       shared + SharedPlan::kBias + warp * 256,
-                                      stage + StagePlan::kGamma + half * 64};
+                                      stage + StagePlan::kGamma + half * 64,
+                                      normed,
+                                      turn.parity};
 #pragma unroll 1
     for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }
@@ -165,7 +171,6 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
   receive_scores(scores, exchange);
   const std::uint32_t score = shared + SharedPlan::kScore + pair * ScorePlan::kBytes;
   wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair, pair_turn.parity ^ 1);
-  wait_at(normed, turn.parity);
   store_all_kk(scores, score, stage);
   warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair);
   store_all_qk(scores, stage);
