@@ -20,7 +20,7 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
 __device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
   constexpr int kRecurrenceWarps = 8;
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
-  init_barriers(shared, SharedPlan::kNormed, kStages, 1);
+  init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kReady, kStages, 3);
   init_barriers(shared, SharedPlan::kEmpty, kStages, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kScoreFull, kPairs, 1);

@@ -40,7 +40,6 @@ struct Preparer {
   std::uint32_t keys, query, gates;  // this warp's half of the three tiles
   std::uint32_t bias;                // of its 64 channels
   std::uint32_t gamma;               // where gamma_last of its channels goes
-  std::uint32_t normed, normed_parity;
 
   // 16 channels of 32 tokens.
   __device__ __forceinline__ void step(int step, Scores& scores) const {
@@ -103,8 +102,6 @@ struct Preparer {
         decay_columns(q_gamma, first_total);
         decay_columns(first_to_end, decays.total);
       }
-      // The scalars' warp reads k and q too, and must be done before they are overwritten.
-      if (sub == 0 && step == 0) wait_at(normed, normed_parity);
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
@@ -129,17 +126,15 @@ struct Preparer {
 template <GateForm kForm>
 __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              std::uint32_t count, int tokens, int warp) {
+                                              std::uint32_t count, int warp) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
   const Turn<kPairs> pair_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  // The rows past a tail are blanked with the scalars; of whole chunks the norms are needed only at
-  // the first store.
-  const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
-  if (tokens < kChunk) wait_at(normed, turn.parity);
+  // Norms are needed only at the end, but k and q must have been summed before they are rewritten.
+  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
 
   Scores scores;
   {
@@ -149,9 +144,7 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                       stage + StagePlan::kQuery + half * kHalfTile,
                                       stage + StagePlan::kGate + half * kHalfTile,
                                       shared + SharedPlan::kBias + warp * 256,
-                                      stage + StagePlan::kGamma + half * 64,
-                                      normed,
-                                      turn.parity};
+                                      stage + StagePlan::kGamma + half * 64};
 #pragma unroll 1
     for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }
@@ -197,7 +190,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     __syncwarp();
     const int chunks = item.chunks();
     for (int c = (static_cast<int>(count) ^ pair) & 1; c < chunks; c += 2) {
-      prepare_chunk<kForm>(gate, ones, shared, count + c, item.tokens(c), warp);
+      prepare_chunk<kForm>(gate, ones, shared, count + c, warp);
     }
     count += chunks;
   });

@@ -1,5 +1,5 @@
-// The warp that computes what a chunk needs once per token (E1, beta), and blanks the rows of a
-// tail that belong to nobody.
+// What a chunk needs once per token: norms (E1) and beta. One warp does keys and beta, and blanks
+// the rows of a tail that belong to nobody; the warp that loads does the queries.
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
@@ -28,35 +28,41 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
   }
 }
 
-// Sums of squares of the rows of a token tile, as the diagonal of X X^T; row r to sums + 4 r. The
-// two blocks of 16 rows go side by side: one alone would be a chain of 8 dependent products.
-__device__ __forceinline__ void sum_squares(std::uint32_t tile, std::uint32_t sums) {
-  const int lane = lane_index();
-  float left[2][4] = {};
-  float right[2][4] = {};
+// The sum of squares of row lane_index() of a token tile (E1). Plain arithmetic, not the diagonal
+// of X X^T: tensor cores belong to the recurrence, and a warp that shares them was the slowest
+// role.
+__device__ __forceinline__ float sum_squares(std::uint32_t tile) {
+  const std::uint32_t row = lane_index();
+  float sum[4] = {};
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
 #pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      const std::uint32_t at =
-          tile + half * kHalfTile + token_piece(lane % 16, 2 * step + lane / 16);
-      std::uint32_t x[2][4];
-#pragma unroll
-      for (int sub = 0; sub < 2; ++sub) load_tiles(x[sub], at + sub * (kSub * 128));
-#pragma unroll
-      for (int sub = 0; sub < 2; ++sub) {
-        multiply_add_bf16(left[sub], x[sub], x[sub][0], x[sub][2]);
-        multiply_add_bf16(right[sub], x[sub], x[sub][1], x[sub][3]);
-      }
+    for (int piece = 0; piece < 8; ++piece) {
+      const uint4 x = load_shared_bits(tile + half * kHalfTile + token_piece(row, piece));
+      sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
+      sum[1] = fmaf(low_bf16(x.y), low_bf16(x.y), fmaf(high_bf16(x.y), high_bf16(x.y), sum[1]));
+      sum[2] = fmaf(low_bf16(x.z), low_bf16(x.z), fmaf(high_bf16(x.z), high_bf16(x.z), sum[2]));
+      sum[3] = fmaf(low_bf16(x.w), low_bf16(x.w), fmaf(high_bf16(x.w), high_bf16(x.w), sum[3]));
     }
   }
-  const int r = lane / 4;
-  if (lane % 4 != r / 2) return;
-#pragma unroll
-  for (int sub = 0; sub < 2; ++sub) {
-    store_shared(sums + 4 * (kSub * sub + r), r % 2 == 0 ? left[sub][0] : left[sub][1]);
-    store_shared(sums + 4 * (kSub * sub + r + 8), r % 2 == 0 ? right[sub][2] : right[sub][3]);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// Factors of the outputs of chunk `count`, of which `tokens` exist. Done by the warp that loads,
+// one chunk after it has asked for the tiles.
+__device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_t shared,
+                                              std::uint32_t count, int tokens) {
+  const Turn<kStages> turn(count);
+  const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+  const int row = lane_index();
+  wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+  float out_scale = p.inputs.scale;
+  // Rows past the tail are being blanked, and nobody reads their outputs.
+  if (p.inputs.qk_norm == QkNorm::kL2 && row < tokens) {
+    out_scale *= rsqrt_approx(sum_squares(stage + StagePlan::kQuery) + 1e-6f);
   }
+  store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
+  warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
 }
 
 // beta of this lane's token of a chunk, as the caller has it.
@@ -86,25 +92,16 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       }
       float norm = 1.0f;
       float length = 1.0f;
-      float out_scale = p.inputs.scale;
       if (p.inputs.qk_norm == QkNorm::kL2) {
-        // The places of the results hold the sums first.
-        sum_squares(stage + StagePlan::kKeys, stage + StagePlan::kNorm);
-        sum_squares(stage + StagePlan::kQuery, stage + StagePlan::kOutScale);
-        __syncwarp();
-        const float of_k = load_shared(stage + StagePlan::kNorm + 4 * row) + 1e-6f;
-        const float of_q = load_shared(stage + StagePlan::kOutScale + 4 * row) + 1e-6f;
+        const float of_k = sum_squares(stage + StagePlan::kKeys) + 1e-6f;
         norm = rsqrt_approx(of_k);
         length = of_k * norm;
-        out_scale *= rsqrt_approx(of_q);
-        __syncwarp();
       }
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta) : 0.0f;
       store_shared(stage + StagePlan::kNorm + 4 * row, norm);
       store_shared(stage + StagePlan::kLength + 4 * row, length);
       store_shared(stage + StagePlan::kBeta + 4 * row, beta * norm);
-      store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
       publish_to_async_proxy();  // blanked rows lie where TMA will write again
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }

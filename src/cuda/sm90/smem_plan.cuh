@@ -52,7 +52,7 @@ struct SharedPlan {
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
-  static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [1] scalars are there
+  static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [2] scalars are there
   static constexpr std::uint32_t kReady = kNormed + 8 * kStages;  // [3] operands are there
   static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;   // [8] stage may be refilled
   static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1] by pair
