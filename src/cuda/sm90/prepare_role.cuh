@@ -41,22 +41,8 @@ struct Preparer {
   std::uint32_t bias;                // of its 64 channels
   std::uint32_t gamma;               // where gamma_last of its channels goes
 
-  // The gates of 16 channels of 32 tokens, summed along the tokens of each sub-chunk.
-  __device__ __forceinline__ void sum_gates(int step, float (&sums)[2][8]) const {
-    const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
-    const std::uint32_t at = gates + token_piece(lane % 16, 2 * step + lane / 16);
-    std::uint32_t tiles[2][4];
-#pragma unroll
-    for (int sub = 0; sub < 2; ++sub) load_tiles_transposed(tiles[sub], at + sub * (kSub * 128));
-#pragma unroll
-    for (int sub = 0; sub < 2; ++sub) {
-      cumsum_decay(gate, ones, tiles[sub], bias + 64 * step, sums[sub]);
-    }
-  }
-
-  // The operands of 16 channels of 32 tokens, and their part of the scores.
-  __device__ __forceinline__ void make_operands(int step, const float (&sums)[2][8],
-                                                Scores& scores) const {
+  // 16 channels of 32 tokens.
+  __device__ __forceinline__ void step(int step, Scores& scores) const {
     const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
     const std::uint32_t at = token_piece(lane % 16, 2 * step + lane / 16);
     std::uint32_t first_to_end[4];
@@ -65,10 +51,22 @@ struct Preparer {
     // knows.
     std::uint32_t all_k[2][4];
     std::uint32_t all_q[2][4];
+    float sums[2][8];
+    {
+      std::uint32_t tiles[2][4];
 #pragma unroll
-    for (int sub = 0; sub < 2; ++sub) {
-      load_tiles(all_k[sub], keys + at + sub * (kSub * 128));
-      load_tiles(all_q[sub], query + at + sub * (kSub * 128));
+      for (int sub = 0; sub < 2; ++sub) {
+        load_tiles_transposed(tiles[sub], gates + at + sub * (kSub * 128));
+      }
+#pragma unroll
+      for (int sub = 0; sub < 2; ++sub) {
+        load_tiles(all_k[sub], keys + at + sub * (kSub * 128));
+        load_tiles(all_q[sub], query + at + sub * (kSub * 128));
+      }
+#pragma unroll
+      for (int sub = 0; sub < 2; ++sub) {
+        cumsum_decay(gate, ones, tiles[sub], bias + 64 * step, sums[sub]);
+      }
     }
     __syncwarp();  // every lane has read its rows
 #pragma unroll
@@ -147,18 +145,8 @@ __device__ __forceinline__ void prepare_chunk(const Gate<kForm>& gate,
                                       stage + StagePlan::kGate + half * kHalfTile,
                                       shared + SharedPlan::kBias + warp * 256,
                                       stage + StagePlan::kGamma + half * 64};
-    // The gates of a step are summed while the operands of the one before are made: special functions
-    // take 8 cycles each, which alone they would all be waited for.
-    float sums[2][8];
-    preparer.sum_gates(0, sums);
-#pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      float next[2][8];
-      if (step < 3) preparer.sum_gates(step + 1, next);
-      preparer.make_operands(step, sums, scores);
-#pragma unroll
-      for (int i = 0; i < 16; ++i) sums[i / 8][i % 8] = next[i / 8][i % 8];
-    }
+#pragma unroll 1
+    for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }
 
   // The two halves are added by one warp of the pair, in turns: then each writes the exchange
