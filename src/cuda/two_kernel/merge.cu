@@ -12,13 +12,13 @@ namespace {
 
 // Value rows of a block. Few, so that even one head spreads over V / 8 multiprocessors.
 inline constexpr int kMergeRows = 8;
+inline constexpr int kBatch = 32;
 
 // Thread k owns column k of the block's rows.
 template <int kK>
 __global__ void __launch_bounds__(kK) merge_kernel(const __grid_constant__ RecurrenceParams p) {
   __shared__ float entry[kMergeRows][kK];
   wait_for_previous_kernel();
-  release_next_kernel();
 
   const int blocks_per_head = p.head_dim_v / kMergeRows;
   const std::int64_t pair = blockIdx.x / blocks_per_head;
@@ -47,13 +47,20 @@ __global__ void __launch_bounds__(kK) merge_kernel(const __grid_constant__ Recur
         p.segment_summary + ((base + s) * p.v_heads + head) * (p.head_dim_v + kK) * kK + column;
     for (int v = 0; v < kMergeRows; ++v) row[v] = summary[(v_begin + v) * kK];
     const float* transition = summary + static_cast<std::int64_t>(p.head_dim_v) * kK;
-#pragma unroll 4
-    for (int k = 0; k < kK; ++k) {
-      const float m = transition[k * kK];
-      for (int v = 0; v < kMergeRows; ++v) row[v] += entry[v][k] * m;
+    // Batches of 32 loads: the walk is a chain of them, and each costs a trip to L2.
+    for (int begin = 0; begin < kK; begin += kBatch) {
+      float m[kBatch];
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k) m[k] = transition[(begin + k) * kK];
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k) {
+#pragma unroll
+        for (int v = 0; v < kMergeRows; ++v) row[v] += entry[v][begin + k] * m[k];
+      }
     }
     __syncthreads();  // all have read the entry state before it is overwritten
   }
+  release_next_kernel();
 }
 
 }  // namespace
