@@ -17,6 +17,7 @@ struct Cluster;
 struct Grid;
 struct WgmmaQueue;
 struct AsyncOp;
+struct InstCount;
 namespace check {
 class CtaObserver;
 class LaunchObserver;
@@ -114,6 +115,7 @@ struct Cluster {
   u32 live_threads() const;
   u32 give_ups = 0;             // rounds since the last activity in which try_wait timed out
   bool tries_time_out = false;  // in this round
+  InstCount* counts = nullptr;  // by instruction; null: not counted
 };
 
 // One launch.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "exec/access.hpp"
+#include "exec/counters.hpp"
 #include "exec/tensor_map.hpp"
 #include "num/fp8.hpp"
 
@@ -37,7 +38,7 @@ u32 piece_mn_major(const MatrixDescriptor& d, u32 piece, u32 k) {
 void convert_piece(MatrixType type, const u8* p, float* out) {
   switch (type) {
     case MatrixType::kBf16:
-      for (u32 e = 0; e < 8; ++e) out[e] = num::bf16_to_float(load_as<u16>(p + 2 * e));
+      num::bf16_run(p, out);
       break;
     case MatrixType::kF16:
       num::f16_run(reinterpret_cast<const u16*>(p), out);
@@ -199,9 +200,8 @@ void execute(Warp& w, const WgmmaOp& op, const float* b) {
 void retire(Warp& w, const WgmmaOp& op) {
   WgmmaQueue& q = *w.wgmma;
   const u32 key = op.inst->ops[0];
-  const bool more =
-      std::any_of(q.ops.begin() + 1, q.ops.end(),
-                  [&](const WgmmaOp& later) { return later.inst->ops[0] == key; });
+  const bool more = std::any_of(q.ops.begin() + 1, q.ops.end(),
+                                [&](const WgmmaOp& later) { return later.inst->ops[0] == key; });
   if (!more) {
     WgmmaAccumulators& c = *find_accumulators(q, key);
     restore_accumulators(w, op, c.values);
@@ -216,9 +216,8 @@ std::span<Warp> warpgroup_of(Warp& w) {
 }
 
 bool all_have_issued(std::span<Warp> group, u64 count) {
-  return std::all_of(group.begin(), group.end(), [&](const Warp& w) {
-    return w.wgmma && w.wgmma->issued >= count;
-  });
+  return std::all_of(group.begin(), group.end(),
+                     [&](const Warp& w) { return w.wgmma && w.wgmma->issued >= count; });
 }
 
 void check_same(Warp& w, const WgmmaOp& op, const WgmmaOp& first) {
@@ -351,6 +350,8 @@ void wgmma_issue(Warp& w, const Inst& i) {
   if (!op.form.a_in_registers) check_descriptor(w, i, op.a);
   check_descriptor(w, i, op.b);
   take_accumulators(w, op);
+  if (InstCount* count = counts_of(w, i))  // k elements are 32 bytes, whatever the type
+    count->operand_bytes += (op.form.a_in_registers ? 0 : kRows * 32) + op.form.n * 32 / 4;
   q.ops.push_back(op);
   ++q.issued;
   note_activity(w);
