@@ -38,6 +38,7 @@ void exit_lanes(Warp& w, const Inst& i, u32 mask) {
   if (cta.observer) cta.observer->exit(event_of(w, i, mask));
   cta.exited += static_cast<u32>(std::popcount(mask));
   w.live &= ~mask;
+  if (!w.live) cta.free_registers += w.registers;
   note_activity(w);
   barriers_after_exit(cta);
 }

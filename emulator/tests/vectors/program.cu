@@ -233,6 +233,19 @@ __global__ void __launch_bounds__(384, 1) register_reallocation(uint32_t* out) {
   out[threadIdx.x] = word + group;
 }
 
+// 40 + 2 * 240 registers, but a multiprocessor has 3 * 168 for threads of this CTA.
+__global__ void __launch_bounds__(384, 1) too_many_registers(uint32_t* out) {
+  if (threadIdx.x < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    out[threadIdx.x] = 1;
+    asm volatile("bar.sync 1, 384;" ::: "memory");
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+    out[threadIdx.x] = 2;
+    asm volatile("bar.sync 1, 384;" ::: "memory");
+  }
+}
+
 __global__ void clocks(uint64_t* out) {
   uint64_t ns_before, ns_after;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(ns_before)::"memory");
@@ -246,8 +259,8 @@ __global__ void clocks(uint64_t* out) {
   out[threadIdx.x * 3 + 2] = low != 0xdeadbeef;
 }
 
-// A ring of one stage: warp 4 writes B, the warpgroup multiplies, and one thread of it gives the stage
-// back for all four warps after its own wait, as pipelines do.
+// A ring of one stage: warp 4 writes B, the warpgroup multiplies, and one thread of it gives the
+// stage back for all four warps after its own wait, as pipelines do.
 __global__ void __launch_bounds__(160) wgmma_ring(float* out, int rounds) {
   __shared__ __align__(128) uint32_t a[64 * 16 / 2];
   __shared__ __align__(128) uint32_t b[8 * 16 / 2];
@@ -281,7 +294,8 @@ __global__ void __launch_bounds__(160) wgmma_ring(float* out, int rounds) {
           : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
           : "l"(descriptor_a), "l"(descriptor_b)
           : "memory");
-      asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::: "memory");
+      asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::
+                       : "memory");
       if (t == 0) ptx::arrive(&empty);
     }
   }
