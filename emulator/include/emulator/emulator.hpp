@@ -26,7 +26,8 @@ bool set_option(const std::string& name, const std::string& value);
 // as EMULATOR_COUNTERS=file writes it at exit.
 std::string counters();
 
-// Distinct reports of the checker so far, and their text; 0 and empty when checks are off.
+// Reports of the checker so far, equal ones counted each time, and the text of the distinct ones; 0
+// and empty when checks are off.
 uint64_t report_count();
 std::string reports();
 
