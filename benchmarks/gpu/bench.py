@@ -30,7 +30,7 @@ LIMIT = 5.6e-3
 # Of FLA: its tiles are bf16 too, and it keeps u and w in bf16 between kernels. Only a sanity check.
 FLA_LIMIT = 2e-2
 # Variants of the plan: name -> fields of flash_kda_plan_options.
-VARIANTS = {"plan": {}}
+VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3}}
 
 
 def worst_head_error(got, expected):
@@ -105,11 +105,11 @@ def bench_case(library, case, options, timer, ceiling):
     tensors = make_inputs(case, "cuda")
     expected = expected_results(library, tensors, options.threads)
     rows = []
-    for name, fields in VARIANTS.items():
+    for name in options.variants:
         tensors["out"].fill_(float("nan"))
         if "final_state" in tensors:
             tensors["final_state"].fill_(float("nan"))
-        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, fields)
+        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, VARIANTS[name])
         stream = torch.cuda.current_stream().cuda_stream
         call(stream)
         torch.cuda.synchronize()
@@ -164,6 +164,7 @@ def main():
                         help="headline, few, long, ten, residual, slow")
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     parser.add_argument("--fla", action="store_true", help="time flash-linear-attention too")
+    parser.add_argument("--variants", nargs="+", default=["plan"], choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU backend that judges")
     parser.add_argument("--json", help="write machine and rows here")

@@ -9,6 +9,7 @@
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
 #   WHEELS         a folder of wheels with flash-linear-attention, where the machine lacks it
 #   PART_SECONDS   limit of one part (default 400)
+#   BENCH_VARIANTS plan, two-kernel, fused (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -36,11 +37,12 @@ unpack_wheels() {
 
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
-    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_BUILD_TESTS=OFF -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
-    cmake --build "$build" --target flash_kda flash-kda
+    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON \
+    -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
-part_tests() { ctest --test-dir "$build" -L hardware --output-on-failure; }
+part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
 part_sanitize() {
   local tool failed=0
   for tool in memcheck racecheck initcheck synccheck; do
@@ -56,7 +58,7 @@ part_sanitize() {
 part_bench() {
   # shellcheck disable=SC2086 # groups are words
   python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --groups ${BENCH_GROUPS:-headline few ten} \
-    --json "$out/bench.json"
+    --variants ${BENCH_VARIANTS:-plan} --json "$out/bench.json"
 }
 part_fla() {
   unpack_wheels && python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --fla \
