@@ -37,11 +37,12 @@ unpack_wheels() {
 
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
-    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_BUILD_TESTS=OFF -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
-    cmake --build "$build" --target flash_kda flash-kda
+    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON \
+    -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
-part_tests() { ctest --test-dir "$build" -L hardware --output-on-failure; }
+part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
 part_sanitize() {
   local tool failed=0
   for tool in memcheck racecheck initcheck synccheck; do

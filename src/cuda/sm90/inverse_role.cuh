@@ -12,22 +12,24 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// Column lane % 16 of A^-1 (lanes 0-15) or D^-1 (lanes 16-31).
+// Column lane % 16 of A^-1 (lanes 0-15) or D^-1 (lanes 16-31). Four solved rows at a time are
+// subtracted from all rows below: a row at a time would be one chain of 120 dependent products.
 __device__ __forceinline__ void substitute(std::uint32_t diagonal, float (&x)[kSub]) {
   const int lane = lane_index();
   const int column = lane % kSub;
   const std::uint32_t half = static_cast<std::uint32_t>(lane / kSub);
 #pragma unroll
-  for (int i = 0; i < kSub; ++i) {
-    x[i] = i == column ? 1.0f : 0.0f;
+  for (int i = 0; i < kSub; ++i) x[i] = i == column ? 1.0f : 0.0f;
 #pragma unroll
-    for (int j = 0; j < i; j += 4) {
-      const std::uint32_t piece = (half * 4 + j / 4) ^ (i & 7);
+  for (int solved = 0; solved < kSub; solved += 4) {
+#pragma unroll
+    for (int i = solved + 1; i < kSub; ++i) {
+      const std::uint32_t piece = (half * 4 + solved / 4) ^ (i & 7);
       const float4 row = load_shared_4(diagonal + i * 128 + piece * 16);
-      x[i] -= row.x * x[j];
-      if (j + 1 < i) x[i] -= row.y * x[j + 1];
-      if (j + 2 < i) x[i] -= row.z * x[j + 2];
-      if (j + 3 < i) x[i] -= row.w * x[j + 3];
+      x[i] -= row.x * x[solved];
+      if (solved + 1 < i) x[i] -= row.y * x[solved + 1];
+      if (solved + 2 < i) x[i] -= row.z * x[solved + 2];
+      if (solved + 3 < i) x[i] -= row.w * x[solved + 3];
     }
   }
 }
