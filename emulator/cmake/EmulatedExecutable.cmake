@@ -2,7 +2,8 @@
 #                         [NVCC_OPTIONS option...] [LIBRARIES target...])
 #
 # Compiles .cu files with nvcc to host objects that carry plain PTX, and links them with the
-# emulator instead of the CUDA runtime. Needs nvcc, but no GPU.
+# emulator instead of the CUDA runtime. Needs nvcc, but no GPU. Executables of one directory share
+# the object of a source that they compile with the same options.
 
 find_program(EMULATOR_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
 if(EMULATOR_NVCC)
@@ -33,6 +34,7 @@ function(add_emulated_executable name)
   endforeach()
   set(others)
   set(objects)
+  set(users_before)
   foreach(source ${arg_SOURCES})
     get_filename_component(path ${source} ABSOLUTE)
     if(NOT source MATCHES "\\.cu$")
@@ -40,7 +42,16 @@ function(add_emulated_executable name)
       continue()
     endif()
     get_filename_component(stem ${source} NAME_WE)
-    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.o)
+    string(SHA1 key "${CMAKE_CURRENT_BINARY_DIR};${path};${flags};${arg_NVCC_OPTIONS}")
+    string(SUBSTRING ${key} 0 8 key)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${stem}_${key}.o)
+    list(APPEND objects ${object})
+    get_property(first GLOBAL PROPERTY emulator_object_${key})
+    if(first)
+      list(APPEND users_before ${first})
+      continue()
+    endif()
+    set_property(GLOBAL PROPERTY emulator_object_${key} ${name})
     add_custom_command(
       OUTPUT ${object}
       COMMAND ${EMULATOR_NVCC} ${flags} ${arg_NVCC_OPTIONS} -MD -MF ${object}.d -c ${path} -o ${object}
@@ -48,11 +59,13 @@ function(add_emulated_executable name)
       DEPFILE ${object}.d
       COMMENT "nvcc ${source} (PTX only)"
       VERBATIM)
-    list(APPEND objects ${object})
   endforeach()
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
   add_executable(${name} ${others} ${objects})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  if(users_before)
+    add_dependencies(${name} ${users_before})  # make must not run one command twice at once
+  endif()
   target_include_directories(${name} PRIVATE ${arg_INCLUDES} ${EMULATOR_CUDA_INCLUDE})
   target_compile_definitions(${name} PRIVATE ${arg_DEFINITIONS})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} flash_kda_emulator)
