@@ -1,0 +1,16 @@
+"""Names of the options in Python and their numbers in the C ABI (flash_kda/flash_kda.h)."""
+
+GATES = {"lower_bound": 0, "softplus": 1, "log": 2}
+BETA_FORMS = {"logits": 0, "activated": 1}
+STATE_LAYOUTS = {"vk": 0, "kv": 1}
+BACKENDS = {None: -1, "reference": 0, "cpu": 1, "cuda": 2}
+PRECISIONS = {"fp32": 0, "bf16": 1}
+
+
+def number(table, name, value):
+    """The number of an option; an unknown one is an error that lists what there is."""
+    try:
+        return table[value]
+    except (KeyError, TypeError):
+        known = ", ".join(repr(key) for key in table if key is not None)
+        raise ValueError(f"{name}: expected one of {known}, got {value!r}") from None
