@@ -34,7 +34,6 @@ test-asan:
 	@$(MAKE) --no-print-directory PRESET=asan-ubsan test
 
 test-tsan:
-	@tools/setup.sh tsan
 	@$(MAKE) --no-print-directory PRESET=tsan build
 	@ctest --preset tsan -L threads
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and the machine lacks: as root directly, else it
-# prints the line to run and stops. Usage: tools/setup.sh build|tsan|fuzz|format
+# prints the line to run and stops. Usage: tools/setup.sh build|fuzz|format
 set -euo pipefail
 
 build_packages=(
@@ -13,12 +13,11 @@ build_packages=(
   libbenchmark-dev     # micro-benchmarks
   librsvg2-bin         # plots as PNG
 )
-case "${1:?usage: tools/setup.sh build|tsan|fuzz|format}" in
+case "${1:?usage: tools/setup.sh build|fuzz|format}" in
   build) packages=("${build_packages[@]}") ;;
-  tsan) packages=("${build_packages[@]}" clang-14 libclang-rt-14-dev libomp-14-dev) ;;
-  fuzz) packages=("${build_packages[@]}" clang-14 libclang-rt-14-dev libomp-14-dev) ;;
+  fuzz) packages=("${build_packages[@]}" clang-14 libclang-rt-14-dev) ;;
   format) packages=(clang-format-14 clang-tidy-14) ;;
-  *) echo "tools/setup.sh: expected build, tsan, fuzz or format, got \"$1\"" >&2; exit 2 ;;
+  *) echo "tools/setup.sh: expected build, fuzz or format, got \"$1\"" >&2; exit 2 ;;
 esac
 
 mkdir -p build

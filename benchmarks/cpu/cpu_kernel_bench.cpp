@@ -1,0 +1,176 @@
+// Speed of the CPU backend against this core's own peaks. Each round takes one sample of the peaks
+// and one of every variant, so that a machine whose speed drifts changes both alike; the ratio of
+// minima is what to quote.
+//
+//   cpu_kernel_bench [--tokens T] [--heads H] [--dim D] [--rounds N] [--threads N] [--gate 0|1|2]
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "flash_kda/flash_kda.hpp"
+#include "peaks.hpp"
+
+namespace {
+
+using namespace flash_kda;
+
+struct Options {
+  std::int64_t tokens = 8192;
+  std::int64_t heads = 8;
+  std::int64_t dim = 128;
+  int rounds = 15;
+  int threads = 1;
+  int gate = 0;
+};
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const long value = std::atol(argv[i + 1]);
+    if (name == "--tokens") o.tokens = value;
+    if (name == "--heads") o.heads = value;
+    if (name == "--dim") o.dim = value;
+    if (name == "--rounds") o.rounds = static_cast<int>(value);
+    if (name == "--threads") o.threads = static_cast<int>(value);
+    if (name == "--gate") o.gate = static_cast<int>(value);
+  }
+  return o;
+}
+
+std::vector<std::uint16_t> random_bf16(std::size_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<std::uint16_t> values(count);
+  for (std::uint16_t& value : values) {
+    const float x = normal(generator);
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    value = static_cast<std::uint16_t>(bits >> 16);
+  }
+  return values;
+}
+
+struct Data {
+  std::vector<std::uint16_t> q, k, v, g, beta, out;
+  std::vector<float> initial, final, a_log, dt_bias;
+  Tensors tensors;
+
+  explicit Data(const Problem& p) {
+    const auto rows = static_cast<std::size_t>(p.tokens * p.v_heads);
+    const auto wide = rows * static_cast<std::size_t>(p.head_dim_k);
+    q = random_bf16(wide, 1);
+    k = random_bf16(wide, 2);
+    v = random_bf16(wide, 3);
+    g = random_bf16(wide, 4);
+    beta = random_bf16(rows, 5);
+    out.resize(wide);
+    const auto state = static_cast<std::size_t>(p.v_heads * p.head_dim_k * p.head_dim_v);
+    initial.assign(state, 0.1f);
+    final.resize(state);
+    a_log.assign(static_cast<std::size_t>(p.v_heads), 0.5f);
+    dt_bias.assign(static_cast<std::size_t>(p.v_heads * p.head_dim_k), 0.5f);
+    const auto tensor = [&](std::vector<std::uint16_t>& data) {
+      return TensorView::contiguous(data.data(), DType::kBF16,
+                                    {1, p.tokens, p.v_heads, p.head_dim_k});
+    };
+    tensors.q = tensor(q);
+    tensors.k = tensor(k);
+    tensors.v = tensor(v);
+    tensors.g = tensor(g);
+    tensors.out = tensor(out);
+    tensors.beta = TensorView::contiguous(beta.data(), DType::kBF16, {1, p.tokens, p.v_heads});
+    tensors.A_log = TensorView::contiguous(a_log.data(), DType::kF32, {p.v_heads});
+    tensors.dt_bias =
+        TensorView::contiguous(dt_bias.data(), DType::kF32, {p.v_heads, p.head_dim_k});
+    tensors.initial_state = TensorView::contiguous(initial.data(), DType::kF32,
+                                                   {1, p.v_heads, p.head_dim_v, p.head_dim_k});
+    tensors.final_state = TensorView::contiguous(final.data(), DType::kF32,
+                                                 {1, p.v_heads, p.head_dim_v, p.head_dim_k});
+  }
+};
+
+struct Variant {
+  const char* name;
+  Precision precision;
+  Algorithm algorithm;
+  Plan plan;
+  std::vector<double> seconds;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double time_run(const Variant& variant, const Data& data, std::byte* memory) {
+  const auto start = std::chrono::steady_clock::now();
+  const double cpu_start = benchmarks::thread_cpu_seconds();
+  const Status status = run(variant.plan, data.tensors, {memory, variant.plan.workspace_bytes});
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", status.message().c_str());
+    std::exit(1);
+  }
+  // One thread is timed by its CPU time, which neighbours on a busy machine do not lengthen.
+  if (variant.plan.config.threads == 1) return benchmarks::thread_cpu_seconds() - cpu_start;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  Problem problem;
+  problem.tokens = o.tokens;
+  problem.qk_heads = problem.v_heads = o.heads;
+  problem.head_dim_k = problem.head_dim_v = o.dim;
+  problem.gate.kind = static_cast<GateKind>(o.gate);
+  const Data data(problem);
+  std::vector<Variant> variants = {
+      {"fp32 chunked", Precision::kF32, Algorithm::kChunked, {}, {}},
+      {"bf16 chunked", Precision::kBF16, Algorithm::kChunked, {}, {}},
+      {"fp32 recurrent", Precision::kF32, Algorithm::kRecurrent, {}, {}},
+  };
+  std::size_t bytes = 0;
+  for (Variant& variant : variants) {
+    const Result<Plan> plan = make_plan(problem, {.backend = BackendKind::kCpu,
+                                                  .precision = variant.precision,
+                                                  .threads = o.threads,
+                                                  .algorithm = variant.algorithm});
+    if (!plan.ok()) {
+      std::fprintf(stderr, "%s\n", plan.status().message().c_str());
+      return 1;
+    }
+    variant.plan = *plan;
+    bytes = std::max(bytes, plan->workspace_bytes);
+  }
+  std::byte* memory = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+  double fma = 0.0, bf16 = 0.0;
+  for (int round = 0; round < o.rounds; ++round) {
+    const benchmarks::Peaks peaks = benchmarks::sample_arithmetic_peaks();
+    fma = std::max(fma, peaks.fma_gflops);
+    bf16 = std::max(bf16, peaks.bf16_gflops);
+    for (Variant& variant : variants) variant.seconds.push_back(time_run(variant, data, memory));
+  }
+  std::free(memory);
+  std::printf("T=%ld H=%ld D=%ld threads=%d  peaks of a core: fma %.1f, bf16 %.1f GFLOP/s\n",
+              static_cast<long>(o.tokens), static_cast<long>(o.heads), static_cast<long>(o.dim),
+              o.threads, fma, bf16);
+  const double flop = 7.0 * static_cast<double>(o.tokens * o.heads * o.dim * o.dim);
+  for (const Variant& variant : variants) {
+    const double best = *std::min_element(variant.seconds.begin(), variant.seconds.end());
+    const double peak = variant.precision == Precision::kBF16 ? bf16 : fma;
+    std::printf("%-15s %-10s min %8.3f ms  median %8.3f ms  %6.1f GFLOP/s  %5.1f %% of peak  %s\n",
+                variant.name, variant.plan.config.target.c_str(), best * 1e3,
+                median(variant.seconds) * 1e3, flop / best * 1e-9,
+                100.0 * flop / best * 1e-9 / (peak * o.threads),
+                std::to_string(variant.plan.workspace_bytes).c_str());
+  }
+  return 0;
+}
