@@ -78,7 +78,7 @@ def fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state
     _run(q, arguments, workspace)
 
 
-def _state_shape(q, v, leading, state_layout):
+def state_shape(q, v, leading, state_layout):
     K, HV, V = q.shape[3], v.shape[2], v.shape[3]
     return (*leading, HV, V, K) if state_layout == "vk" else (*leading, HV, K, V)
 
@@ -138,7 +138,7 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
         out = _arrays.empty(v, tuple(v.shape))
     sequences = q.shape[0] if cu_seqlens is None else cu_seqlens.shape[0] - 1
     if final_state is True:
-        final_state = _arrays.empty(q, _state_shape(q, v, (sequences,), state_layout), "float32")
+        final_state = _arrays.empty(q, state_shape(q, v, (sequences,), state_layout), "float32")
     elif final_state is False:
         final_state = None
     if checkpoints is None and checkpoint_slots is None:
@@ -149,7 +149,7 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
         else:
             leading = None
         if leading is not None:
-            checkpoints = _arrays.empty(q, _state_shape(q, v, leading, state_layout), "float32")
+            checkpoints = _arrays.empty(q, state_shape(q, v, leading, state_layout), "float32")
     arguments = _core_arguments(
         q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state, state_pool,
         state_indices, has_initial_state, checkpoints, checkpoint_offsets, checkpoint_slots,
