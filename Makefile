@@ -3,9 +3,12 @@
 PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
+TARGET ?= all
+MEMORY_CHECKED := ^(test_core|abi|reference_test|reference_stages_test|verification_test|cpu_unit_test|cpu_stage_test|backend_property_test|apps_common_test|safetensors_test|lm_tests)\.
+THREAD_CHECKED := ^(cpu_unit_test|backend_property_test.*(Threads|cpu_))
 PYTHON ?= python3
 DEMO_MODELS := models/kda_lower_bound.safetensors models/kda_softplus.safetensors
-DEMO_DOCUMENT ?= docs/algorithm.md
+DEMO_DOCUMENT ?= tests/cli/cli_test.py
 
 .PHONY: help setup build demo test test-asan test-tsan fuzz bench format lint install clean
 
@@ -22,7 +25,7 @@ setup:
 
 build: setup
 	@cmake --preset $(PRESET) > $(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
-	@cmake --build --preset $(PRESET) -j $(JOBS)
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target $(TARGET)
 
 demo: build
 	@tools/demo.sh $(BUILD)/flash-kda $(DEMO_DOCUMENT) $(DEMO_MODELS)
@@ -30,16 +33,18 @@ demo: build
 test: build
 	@ctest --preset $(PRESET) -j $(JOBS) --progress
 
+# A debug build of the unit tests under each sanitizer; the whole table of cases is left to `test`.
 test-asan:
-	@$(MAKE) --no-print-directory PRESET=asan-ubsan test
+	@$(MAKE) --no-print-directory PRESET=asan-ubsan TARGET=memory_checked_tests build
+	@ctest --preset asan-ubsan -j $(JOBS) -R '$(MEMORY_CHECKED)'
 
 test-tsan:
-	@$(MAKE) --no-print-directory PRESET=tsan build
-	@ctest --preset tsan -L threads
+	@$(MAKE) --no-print-directory PRESET=tsan TARGET=thread_checked_tests build
+	@ctest --preset tsan -R '$(THREAD_CHECKED)'
 
 fuzz:
 	@tools/setup.sh fuzz
-	@$(MAKE) --no-print-directory PRESET=fuzz build
+	@$(MAKE) --no-print-directory PRESET=fuzz TARGET="fuzz_safetensors fuzz_checks" build
 	@ctest --preset fuzz -L fuzz
 
 bench: build

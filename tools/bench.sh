@@ -5,6 +5,12 @@ tool=${1:?usage: tools/bench.sh FLASH_KDA [RESULT_FOLDER]}
 results=${2:-build/bench}
 mkdir -p "$results"
 
+echo "Against the core's own peaks, sampled between the runs (median ratios):"
+for threads in 1 2; do
+  "$(dirname "$tool")/benchmarks/cpu/cpu_kernel_bench" --tokens 8192 --heads 8 --rounds 25 --threads $threads
+done | tee "$results/peaks.txt"
+
+echo
 "$tool" bench --json "$results/cpu.json"
 "$tool" plot "$results/cpu.json" -o "$results/cpu.svg"
 echo "Wrote $results/cpu.json and $results/cpu.svg"

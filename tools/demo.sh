@@ -14,7 +14,8 @@ if [ "$size" -lt 8000 ]; then
 fi
 for model in "$@"; do
   printf '\n=== %s reads %s (%s bytes)\n' "$model" "$document" "$size"
-  "$tool" generate --model "$model" --prompt-file "$document" --tokens 400
+  "$tool" generate --model "$model" --prompt-file "$document" --tokens 400 \
+    --temperature 0.7 --top-k 40  # greedy decoding repeats itself on models this small
   printf '\n'
   "$tool" evaluate --model "$model" --prompt-file "$document"
 done

@@ -9,9 +9,12 @@ namespace flash_kda::verification {
 
 Distribution distribution(const Case& c) {
   const InputSpec& in = c.inputs;
+  const bool doubled = c.problem.beta_range == BetaRange::kDoubled;
+  if (doubled && in.keys == KeyInput::kIdentical && in.gate == GateInput::kOpen) {
+    return Distribution::kUndamped;
+  }
   const bool steep = in.gate == GateInput::kSteep || in.gate == GateInput::kAlternating;
-  if (steep || in.keys == KeyInput::kIdentical || in.keys == KeyInput::kCorrelated ||
-      c.problem.beta_range == BetaRange::kDoubled) {
+  if (doubled || steep || in.keys == KeyInput::kIdentical || in.keys == KeyInput::kCorrelated) {
     return Distribution::kHostile;
   }
   const bool forgets = in.gate == GateInput::kPublished || in.gate == GateInput::kClosed;
@@ -26,6 +29,8 @@ const char* to_string(Distribution distribution) {
       return "long memory";
     case Distribution::kHostile:
       return "hostile";
+    case Distribution::kUndamped:
+      return "undamped";
   }
   return "unknown";
 }

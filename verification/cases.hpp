@@ -31,7 +31,12 @@ enum class KeyInput {
 enum class BetaInput { kPublished, kZero, kOne };
 
 // What a case says about the accuracy to expect; docs/numerics.md has one line of bounds for each.
-enum class Distribution { kPublished, kLongMemory, kHostile };
+enum class Distribution {
+  kPublished,   // what kernels of this kind are published and benchmarked with
+  kLongMemory,  // decays near 1
+  kHostile,     // steep or alternating gates, correlated keys, negative eigenvalues
+  kUndamped,    // an eigenvalue of -1 that no decay damps: errors add up over the sequence
+};
 
 struct InputSpec {
   GateInput gate = GateInput::kPublished;

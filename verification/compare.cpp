@@ -25,18 +25,21 @@ bool same_kind(double got, double want) {
 struct Sums {
   double squared_error = 0.0;
   double squared_expected = 0.0;
+  double squared_typical = 0.0;
   std::int64_t count = 0;
 
-  void add(double got, double want) {
+  // typical: RMS of such elements when nothing cancels by chance; 0 where that is not known.
+  void add(double got, double want, double typical) {
     squared_error += (got - want) * (got - want);
     squared_expected += want * want;
+    squared_typical += typical * typical;
     ++count;
   }
   double rms(double squares) const {
     return count == 0 ? 0.0 : std::sqrt(squares / static_cast<double>(count));
   }
   double rms_error() const { return rms(squared_error); }
-  double rms_expected() const { return rms(squared_expected); }
+  double size() const { return rms(std::max(squared_expected, squared_typical)); }
 };
 
 // 0/0 is a perfect zero; x/0 is infinitely wrong.
@@ -64,8 +67,8 @@ struct Row {
   double largest_error = 0.0;
   Coordinates largest_at;
 
-  void add(double got, double want, const Coordinates& at) {
-    sums.add(got, want);
+  void add(double got, double want, double typical, const Coordinates& at) {
+    sums.add(got, want, typical);
     if (std::abs(got - want) > largest_error) {
       largest_error = std::abs(got - want);
       largest_at = at;
@@ -79,7 +82,7 @@ void finish_head(ErrorSummary& summary, const Sums& head, const std::vector<Row>
                  const Coordinates& at) {
   keep_worst(summary.head, ratio(head.rms_error(), size), at);
   for (const Row& row : rows) {
-    const double row_size = std::max(size, row.sums.rms_expected());
+    const double row_size = std::max(size, row.sums.size());
     keep_worst(summary.element, ratio(row.largest_error, row_size), row.largest_at);
   }
 }
@@ -92,20 +95,21 @@ void compare_head_out(const Problem& p, const Tensors& t, const SequencePlaces& 
   const Coordinates of_head = at;
   for (at.token = 0; at.token < s.length; ++at.token) {
     Sums& block = blocks[static_cast<std::size_t>(at.token / kBlockRows)];
+    const double typical = expected.out_size[static_cast<std::size_t>(at.token)];
     for (at.v = 0; at.v < p.head_dim_v; ++at.v) {
       const double got = read_token(t.out, s.batch_row, s.bos + at.token, at.v_head, at.v);
       const double want = expected.out[static_cast<std::size_t>(at.token * p.head_dim_v + at.v)];
       if (!check_mask(summary, got, want, at)) continue;
-      head.add(got, want);
-      block.add(got, want);
-      rows[static_cast<std::size_t>(at.token)].add(got, want, at);
+      head.add(got, want, typical);
+      block.add(got, want, typical);
+      rows[static_cast<std::size_t>(at.token)].add(got, want, typical, at);
     }
   }
-  finish_head(summary, head, rows, head.rms_expected(), of_head);
+  finish_head(summary, head, rows, head.size(), of_head);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     Coordinates first = of_head;
     first.token = static_cast<std::int64_t>(i) * kBlockRows;
-    const double size = std::max(blocks[i].rms_expected(), kFloorOfBlock * head.rms_expected());
+    const double size = std::max(blocks[i].size(), kFloorOfBlock * head.size());
     keep_worst(summary.block, ratio(blocks[i].rms_error(), size), first);
   }
 }
@@ -120,11 +124,11 @@ void compare_state(const Problem& p, const StatePlace& place, const std::vector<
       const double got = place.read(at.v_head, at.k, at.v);
       const double want = expected[static_cast<std::size_t>(at.k * p.head_dim_v + at.v)];
       if (!check_mask(summary, got, want, at)) continue;
-      head.add(got, want);
-      rows[static_cast<std::size_t>(at.k)].add(got, want, at);
+      head.add(got, want, /*typical=*/0.0);
+      rows[static_cast<std::size_t>(at.k)].add(got, want, /*typical=*/0.0, at);
     }
   }
-  const double size = std::max(head.rms_expected(), kFloorOfState * peak_rms);
+  const double size = std::max(head.size(), kFloorOfState * peak_rms);
   finish_head(summary, head, rows, size, of_head);
 }
 

@@ -28,9 +28,9 @@ struct Worst {
 };
 
 // Errors are relative to the size of what they belong to (docs/numerics.md, Measures of error):
-//   head   RMS error of one (sequence, head) over the RMS of its expected values
+//   head   RMS error of one (sequence, head) over its size
 //   block  the same for 16 tokens of `out`
-//   element  largest single error over the RMS of the head, or of its own row where that is larger
+//   element  largest single error over the size of the head, or of its own row where that is larger
 struct ErrorSummary {
   bool present = false;  // false: the call has no such result
   Worst head{}, block{}, element{};

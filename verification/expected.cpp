@@ -76,6 +76,12 @@ double rms(const std::vector<double>& values) {
   return values.empty() ? 0.0 : std::sqrt(sum / static_cast<double>(values.size()));
 }
 
+double norm(Matrix rows, std::int64_t i) {
+  double sum = 0.0;
+  for (std::int64_t c = 0; c < rows.cols; ++c) sum += rows(i, c) * rows(i, c);
+  return std::sqrt(sum);
+}
+
 ExpectedHead expect_head(const Problem& p, const Tensors& t, const SequencePlaces& s,
                          std::int64_t v_head) {
   const HeadInputs inputs(p, t, s, v_head);
@@ -93,7 +99,9 @@ ExpectedHead expect_head(const Problem& p, const Tensors& t, const SequencePlace
   for (std::int64_t i = 0; i < s.length; ++i) {
     reference::recurrent(inputs.rows().slice(i, 1), p.effective_scale(), S.view, delta.view,
                          o.view.rows_from(i, 1));
-    head.peak_state_rms = std::max(head.peak_state_rms, rms(S.values));
+    const double state_rms = rms(S.values);
+    head.peak_state_rms = std::max(head.peak_state_rms, state_rms);
+    head.out_size.push_back(std::abs(p.effective_scale()) * norm(inputs.rows().q, i) * state_rms);
     if (std::binary_search(offsets.begin(), offsets.end(), i + 1)) {
       head.checkpoints.push_back({i + 1, S.values});
     }

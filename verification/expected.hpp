@@ -16,7 +16,10 @@ struct ExpectedCheckpoint {
 };
 
 struct ExpectedHead {
-  std::vector<double> out;                      // [length, V]
+  std::vector<double> out;  // [length, V]
+  // [length] RMS that the row of `out` would have for a query of random direction:
+  // |scale| |q| RMS(S). Below it the row is small because its terms cancel.
+  std::vector<double> out_size;
   std::vector<double> final_state;              // [K, V]
   std::vector<ExpectedCheckpoint> checkpoints;  // ascending, each offset once
   // Largest RMS that the state of this head had after any token, the initial state included.

@@ -34,6 +34,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
   }
   plan = *std::move(made);
   row.config = plan.config;
+  // The CUDA backend has one arithmetic per algorithm and says which.
+  if (row.backend == BackendKind::kCuda) row.precision = plan.config.precision;
   return true;
 }
 
@@ -43,7 +45,7 @@ void run_row(const Plan& plan, const Tensors& tensors, Workspace workspace, Veri
   const Expected expected = expect(plan.problem, tensors);
   row.reference_seconds = seconds_since(start);
   start = Clock::now();
-  const Status status = run(plan, tensors, workspace);
+  const Status status = run_from_host(plan, tensors, workspace);
   row.backend_seconds = seconds_since(start);
   if (!status.ok()) {
     row.detail = std::string(to_string(status.code())) + ": " + status.message();

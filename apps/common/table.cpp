@@ -32,6 +32,7 @@ std::string Table::to_string() const {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
   std::vector<std::string> rules;
+  rules.reserve(widths.size());
   for (const std::size_t width : widths) rules.emplace_back(width, '-');
 
   std::string text = aligned_line(titles, columns_, widths) + aligned_line(rules, columns_, widths);

@@ -26,16 +26,17 @@ struct EvaluateCommand {
   }
 };
 
-Json row_json(const lm::Variant& variant, const lm::Evaluation& evaluation,
-              const lm::Evaluation& reference) {
+Json row_json(const lm::Variant& variant, const lm::ModelConfig& config,
+              const lm::Evaluation& evaluation, const lm::Evaluation& reference) {
   const double difference = evaluation.bits_per_byte - reference.bits_per_byte;
+  const double allowed = lm::allowed_difference(variant, config, reference);
   Json row = {
       {"variant", variant.name},
       {"bits_per_byte", evaluation.bits_per_byte},
       {"difference", difference},
-      {"max_difference", variant.max_difference},
+      {"allowed_difference", allowed},
       {"max_logit_difference", lm::max_logit_difference(evaluation.logits, reference.logits)},
-      {"agrees", std::abs(difference) <= variant.max_difference}};
+      {"agrees", std::abs(difference) <= allowed}};
   row.update(timing_json(evaluation.timing));
   return row;
 }
@@ -51,7 +52,7 @@ Result<Json> evaluate_all(const LmInput& input, const std::vector<lm::Variant>& 
                      [&](std::int64_t tokens) { progress.advance(tokens); });
     if (!evaluation.ok()) return evaluation.status();
     if (rows.empty()) reference = *evaluation;
-    rows.push_back(row_json(variant, *evaluation, reference));
+    rows.push_back(row_json(variant, input.weights->config, *evaluation, reference));
   }
   return rows;
 }
@@ -68,7 +69,7 @@ void print_rows(const Json& rows) {
   for (const Json& row : rows) {
     table.add_row({row["variant"], apps::cell(row["bits_per_byte"], "{:.6f}"),
                    apps::cell(row["difference"], "{:+.1e}"),
-                   apps::cell(row["max_difference"], "{:.0e}"),
+                   apps::cell(row["allowed_difference"], "{:.0e}"),
                    apps::cell(row["max_logit_difference"], "{:.1e}"),
                    apps::cell(row["tokens_per_second"], "{:.0f}"),
                    fmt::format("{:.0f} %", 100 * row["kda_share"].get<double>())});

@@ -46,7 +46,7 @@ void add_session_options(CLI::App& command, lm::SessionOptions& options) {
   command
       .add_option("--chunk-tokens", options.chunk_tokens,
                   "Tokens of the prompt that one call of the library reads; default: 512")
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(CLI::Range(1, 1 << 16));
   add_choice(command, "--state-dtype", options.state_dtype, kStateDTypeChoices,
              "Type of the state between two calls; default: fp32");
 }

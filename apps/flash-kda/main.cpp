@@ -3,7 +3,9 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
+#include "apps/common/safetensors.hpp"
 #include "apps/flash-kda/commands.hpp"
 #include "flash_kda/version.hpp"
 
@@ -21,9 +23,20 @@ std::string one_line(std::string text) {
   return text;
 }
 
+std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  if (app.get_subcommands().empty() && !unknown.empty()) {
+    return "no subcommand is called " + apps::in_quotes(unknown.front()) + " (see --help)";
+  }
+  return one_line(error.what()) + " (see --help)";
+}
+
 void add_all_commands(CLI::App& app, ExitCode& exit_code) {
   add_info_command(app, exit_code);
   add_prefill_command(app, exit_code);
+  add_verify_command(app, exit_code);
+  add_bench_command(app, exit_code);
+  add_plot_command(app, exit_code);
 #ifdef FLASH_KDA_HAVE_LM
   add_generate_command(app, exit_code);
   add_evaluate_command(app, exit_code);
@@ -44,8 +57,7 @@ int run_tool(int argc, char** argv) {
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
-    const Status status = Status::invalid_argument(one_line(error.what()) + " (see --help)");
-    return static_cast<int>(fail(status));
+    return static_cast<int>(fail(Status::invalid_argument(parse_message(app, error))));
   }
   if (std::fflush(stdout) != 0) {
     return static_cast<int>(fail(Status::invalid_argument("standard output: cannot write")));

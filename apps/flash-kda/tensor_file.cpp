@@ -204,7 +204,7 @@ Results add_results(TensorFile& input) {
 
 Status run_once(const Plan& plan, const Tensors& tensors) {
   const OwnedTensor workspace(DType::kU8, {static_cast<std::int64_t>(plan.workspace_bytes)});
-  return run(plan, tensors, {workspace.view().data, plan.workspace_bytes});
+  return run_from_host(plan, tensors, {workspace.view().data, plan.workspace_bytes});
 }
 
 }  // namespace flash_kda::cli

@@ -9,6 +9,9 @@
 
 namespace flash_kda::lm {
 
+// An evaluation keeps its logits, 1 KiB a byte, so that two can be compared.
+inline constexpr std::size_t kMaxEvaluatedBytes = 1 << 20;
+
 struct Evaluation {
   double bits_per_byte = 0;
   Matrix logits;  // [bytes, 256]; row i predicts byte i
@@ -25,21 +28,21 @@ Result<Evaluation> evaluate(const std::shared_ptr<const Weights>& weights,
 struct Variant {
   std::string name;
   SessionOptions options;
-  double max_difference = 0;  // of bits per byte from the first variant's
+  double output_error = 0;  // of the KDA output, relative, in the root mean square
 };
-
-// How far bits per byte may differ from the fp64 reference. An error of relative size e in the
-// output of each of 4 layers moves logits of size ~10 by d ~ 10 * e * sqrt(4). Its first order in
-// the loss has mean 0 over bytes and vanishes as d / sqrt(bytes); its second order is at most
-// d^2 / 2 nats. Error of fp32: 1e-6 of the operation plus 2^-24 * sqrt(384) = 1.2e-6 of the
-// projections' sums in another order. Of bf16: 4e-3. Of a state rounded to bf16: 2^-9 = 2e-3.
-// Over 8000 bytes that is 5e-7 + 1e-9, and 9e-4 + 3.2e-3 nats; the bounds leave a factor of 2.
-inline constexpr double kMaxDifferenceF32 = 1e-5;
-inline constexpr double kMaxDifferenceBF16 = 1e-2;
 
 // fp64 reference first, which all others are compared with; then the CPU in fp32 and bf16, then
 // both with the state stored as bf16 between chunks of 512 and of 64 tokens.
 std::vector<Variant> standard_variants(int threads);
+
+// How far bits per byte may lie from the reference's. An error of relative size e in the output of
+// every layer adds up, incoherently over L layers, to an error of d = e * sqrt(L) * rms(logits) in
+// a logit. In the loss of one byte its first order is sum_j (p_j - [j is the byte]) d_j: zero in
+// the mean, at most sqrt(2) d in the root mean square, so 3 sqrt(2) d / sqrt(bytes) in the mean
+// over a document (three sigma). Its second order is half the variance of d under p, at most
+// d^2 / 2.
+double allowed_difference(const Variant& variant, const ModelConfig& config,
+                          const Evaluation& reference);
 
 // Largest difference of two variants' logits, after the mean of each row is taken off: a constant
 // added to a row changes no probability.

@@ -45,7 +45,11 @@ Problem KdaCaller::problem_for(std::int64_t tokens) const {
 Result<const Plan*> KdaCaller::plan_for(std::int64_t tokens) {
   auto found = plans_.find(tokens);
   if (found == plans_.end()) {
-    Result<Plan> plan = make_plan(problem_for(tokens), options_);
+    PlanOptions options = options_;
+    // One token reads 64 KiB of state a head, some microseconds; waking a thread costs as much, and
+    // milliseconds on a busy machine.
+    if (tokens == 1) options.threads = 1;
+    Result<Plan> plan = make_plan(problem_for(tokens), options);
     if (!plan.ok()) return plan.status();
     found = plans_.emplace(tokens, std::move(*plan)).first;
   }
@@ -88,7 +92,7 @@ Status KdaCaller::run(const LayerWeights& weights, const KdaInputs& inputs, Stat
   tensors.initial_state =
       TensorView::contiguous(state.data(), state_dtype_, {1, heads_v, dim, dim});
   tensors.final_state = tensors.initial_state;
-  return flash_kda::run(**plan, tensors, workspace_of(**plan));
+  return flash_kda::run_from_host(**plan, tensors, workspace_of(**plan));
 }
 
 }  // namespace flash_kda::lm

@@ -58,6 +58,8 @@ struct Config {
   int chunk_size = 1;           // C; 1 when recurrent
   std::int64_t v_panel = 0;     // value columns that one work item owns
   std::int64_t work_items = 0;  // independent pieces: (sequence, head, V panel)
+  // Sequences are cut every so many tokens, the parts computed side by side and merged; 0: whole.
+  std::int64_t segment_tokens = 0;
   int threads = 1;
   std::string reason;  // why this algorithm and split, one sentence
 };
@@ -139,7 +141,13 @@ FLASH_KDA_API Result<Plan> make_plan(const Problem& problem, const PlanOptions& 
 FLASH_KDA_API Status run(const Plan& plan, const Tensors& tensors, Workspace workspace,
                          StreamHandle stream = nullptr);
 
-FLASH_KDA_API const char* to_string(BackendKind backend);
+FLASH_KDA_API  // The same for tensors in host memory, whatever the backend: a CUDA plan works on
+               // copies of them in
+               // device memory, allocated for this call, and is done when this returns.
+    Status
+    run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace);
+
+const char* to_string(BackendKind backend);
 FLASH_KDA_API const char* to_string(Precision precision);
 FLASH_KDA_API const char* to_string(Algorithm algorithm);
 

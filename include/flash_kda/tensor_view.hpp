@@ -28,6 +28,7 @@ struct FLASH_KDA_API TensorView {
   // Row-major without gaps: the last dimension has stride 1.
   static TensorView contiguous(void* data, DType dtype, std::initializer_list<std::int64_t> shape);
 
+  // Saturates at the largest int64_t.
   std::int64_t num_elements() const;
 };
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <initializer_list>
+#include <limits>
 #include <string>
 
 #include "core/checks.hpp"
@@ -69,6 +69,11 @@ Status check_last_stride(const char* name, const TensorView& view) {
                   view.strides[last]));
 }
 
+std::int64_t magnitude(std::int64_t stride) {
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  return stride >= 0 ? stride : stride < -kMax ? kMax : -stride;
+}
+
 // True when no two indices can meet: ordered by stride, each dimension steps over all smaller ones.
 bool elements_are_disjoint(const TensorView& view) {
   std::array<int, kMaxRank> order{};  // dimensions by growing stride (insertion sort: at most 6)
@@ -77,16 +82,20 @@ bool elements_are_disjoint(const TensorView& view) {
     if (view.shape[dim] <= 1) continue;
     int place = count++;
     for (; place > 0; --place) {
-      if (std::abs(view.strides[order[place - 1]]) <= std::abs(view.strides[dim])) break;
+      if (magnitude(view.strides[order[place - 1]]) <= magnitude(view.strides[dim])) break;
       order[place] = order[place - 1];
     }
     order[place] = dim;
   }
   std::int64_t span = 1;
   for (int i = 0; i < count; ++i) {
-    const std::int64_t stride = std::abs(view.strides[order[i]]);
+    const std::int64_t stride = magnitude(view.strides[order[i]]);
     if (stride < span) return false;
-    span += stride * (view.shape[order[i]] - 1);
+    std::int64_t reach = 0;
+    if (__builtin_mul_overflow(stride, view.shape[order[i]] - 1, &reach) ||
+        __builtin_add_overflow(span, reach, &span)) {
+      return false;  // wider than any memory
+    }
   }
   return true;
 }
@@ -126,7 +135,7 @@ bool is_contiguous(const TensorView& view) {
   std::int64_t stride = 1;
   for (int dim = view.rank - 1; dim >= 0; --dim) {
     if (view.shape[dim] > 1 && view.strides[dim] != stride) return false;
-    stride *= view.shape[dim];
+    if (__builtin_mul_overflow(stride, view.shape[dim], &stride)) return false;
   }
   return true;
 }
@@ -230,7 +239,7 @@ Status check_pool_states(const Problem& p, const Tensors& t) {
 }
 
 Status check_state_tensors(const Problem& p, const Tensors& t) {
-  const Status states =
+  Status states =
       p.state.storage == StateStorage::kDense ? check_dense_states(p, t) : check_pool_states(p, t);
   if (!states.ok() || !t.has_initial_state) return states;
   return check_index_vector("has_initial_state", *t.has_initial_state, {DType::kU8},

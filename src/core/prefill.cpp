@@ -9,6 +9,9 @@
 #include "core/checks.hpp"
 #include "core/host_call.hpp"
 #include "fmt/format.h"
+#if defined(FLASH_KDA_HAVE_CUDA)
+#include "cuda/staged_run.hpp"
+#endif
 
 namespace flash_kda {
 namespace {
@@ -141,6 +144,13 @@ Status run(const Plan& plan, const Tensors& tensors, Workspace workspace, Stream
     if (Status s = HostCall::check_values(plan.problem, tensors, workspace); !s.ok()) return s;
   }
   return backend->run(plan, tensors, workspace, stream);
+}
+
+Status run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace) {
+#if defined(FLASH_KDA_HAVE_CUDA)
+  if (plan.config.backend == BackendKind::kCuda) return run_staged(plan, tensors);
+#endif
+  return run(plan, tensors, workspace);
 }
 
 }  // namespace flash_kda

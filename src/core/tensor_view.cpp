@@ -1,5 +1,7 @@
 #include "flash_kda/tensor_view.hpp"
 
+#include <limits>
+
 namespace flash_kda {
 
 const char* to_string(DType dtype) {
@@ -51,8 +53,12 @@ TensorView TensorView::contiguous(void* data, DType dtype,
 
 std::int64_t TensorView::num_elements() const {
   std::int64_t count = 1;
-  for (int dim = 0; dim < rank; ++dim) count *= shape[dim];
-  return count;
+  bool overflow = false;
+  for (int dim = 0; dim < rank; ++dim) {
+    if (shape[dim] == 0) return 0;
+    overflow |= __builtin_mul_overflow(count, shape[dim], &count);
+  }
+  return overflow ? std::numeric_limits<std::int64_t>::max() : count;
 }
 
 }  // namespace flash_kda

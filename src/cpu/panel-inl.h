@@ -30,7 +30,7 @@ HWY_INLINE int padded(int k_pad) {
   return kPad == 0 ? k_pad : kPad;
 }
 
-// One operand of both E9 and E10: products [2C, W] = [k_gamma; q_gamma] S
+// One operand of both E8 and E10: products [2C, W] = [k_gamma; q_gamma] S
 //   in        qk f32 [2C, K_pad], state f32 [K_pad, W]
 //   error     fp32 sums of K_pad products
 template <int kPad>
@@ -61,7 +61,7 @@ HWY_INLINE void project_state(const float* qk, const float* state, int k_pad_arg
   }
 }
 
-// E7 invert_unit_lower and E8, E9 delta_values, by forward substitution instead of an inverse:
+// E7 invert_unit_lower and E8 delta_values, by forward substitution instead of an inverse:
 // u_i = beta_i (v_i - products_i) - sum_{j < i} akk_ij u_j
 //   in        values [C, W]: v, zero in rows past the valid ones; products [C, W]: k_gamma S
 //   out       u: one vector of each row, in registers; also to values

@@ -42,7 +42,7 @@ HWY_INLINE void prepare_tokens(const PrepareTokensArgs& args) {
     }
   });
   const VF factor = set1(gate_factor_log2(p));
-  const VF gate_scale = set1(p.gate_scale);
+  const VF gate_scale = set1(-kLog2E * p.gate_scale);
   with_gate(p.gate, [&]<GateKind kKind>() HWY_ATTR {
     for (int i = 0; i < args.count; ++i) {
       VF qk[4] = {hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF())};
@@ -97,13 +97,19 @@ HWY_INLINE void step_rows(const PreparedTokens& tokens, int t, int k_pad, const 
     u[r] = tokens.beta[t] * (v[r] - sums[r]);
     o[r] = sums[kRows + r] + tokens.qk[t] * u[r];
   }
-  for (int c = 0; c < k_pad; c += kLanes) {
-    const VF kc = load(k + c), hc = load(hi + c), lc = load(lo + c);
-    FLASH_KDA_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const VF s = load(src + r * src_pitch + c);
-      const VF added = hn::MulAdd(lc, s, hn::Mul(kc, set1(u[r])));
-      store(hn::MulAdd(hc, s, added), dst + r * dst_pitch + c);
+  // Four rows at a time: eight row pointers fit the registers, sixteen would be spilled.
+  constexpr int kGroup = kRows < 4 ? kRows : 4;
+  for (int r0 = 0; r0 < kRows; r0 += kGroup) {
+    const float* from = src + r0 * src_pitch;
+    float* to = dst + r0 * dst_pitch;
+    for (int c = 0; c < k_pad; c += kLanes) {
+      const VF kc = load(k + c), hc = load(hi + c), lc = load(lo + c);
+      FLASH_KDA_UNROLL
+      for (int r = 0; r < kGroup; ++r) {
+        const VF s = load(from + r * src_pitch + c);
+        const VF added = hn::MulAdd(lc, s, hn::Mul(kc, set1(u[r0 + r])));
+        store(hn::MulAdd(hc, s, added), to + r * dst_pitch + c);
+      }
     }
   }
 }

@@ -37,10 +37,11 @@ struct PrepareScratch {
   float* rnorm_q = nullptr;      // [C], times scale
 };
 
-HWY_INLINE void prefetch_row(const Rows& rows, std::int64_t row, int bytes) {
-  const std::int64_t pitch = rows.stride * static_cast<std::int64_t>(bytes_of(rows.dtype));
-  const char* p = static_cast<const char*>(rows.data) + row * pitch;
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 3);
+// Lines of row `row`, into L1: on Zen 4 the L2 hints changed nothing.
+HWY_INLINE void prefetch_row(const Rows& rows, std::int64_t row, int elements) {
+  const std::int64_t element = static_cast<std::int64_t>(bytes_of(rows.dtype));
+  const char* p = static_cast<const char*>(rows.data) + row * rows.stride * element;
+  for (std::int64_t i = 0; i < elements * element; i += 64) __builtin_prefetch(p + i, 0, 3);
 }
 
 // [C] rows of K elements as fp32 with their sums of squares; rows past `valid` are zero.
@@ -101,7 +102,8 @@ HWY_INLINE void activate_beta(const Rows& beta, const HeadParams& params, std::i
 template <GateKind kKind>
 HWY_INLINE VF gate_log2(VF g, VF bias, VF gate_scale, VF factor_log2) {
   if constexpr (kKind == GateKind::kLowerBound) {
-    return hn::Mul(factor_log2, sigmoid(hn::Mul(gate_scale, hn::Add(g, bias))));
+    // gate_scale carries the -log2(e) of the sigmoid's exponent.
+    return hn::Mul(factor_log2, sigmoid_of_negative_log2(hn::Mul(gate_scale, hn::Add(g, bias))));
   } else if constexpr (kKind == GateKind::kSoftplus) {
     return hn::Mul(factor_log2, softplus(hn::Add(g, bias)));
   } else {
@@ -126,33 +128,45 @@ HWY_INLINE void with_gate(GateKind kind, const Body& body) {
   }
 }
 
-// E2 activate_gate and E3 cumsum_decay: decays of `rows` tokens and the running sum of their logs
-//   in        g [rows, K] in any type, dt_bias [K_pad]
-//   out       alpha [rows, K_pad] = 2^g_log2, in [0, 1]; g_sum_log2 [K_pad] += sum of g_log2
+// E2 activate_gate and E3 cumsum_decay: decays of a sub-block and the running sum of their logs
+//   in        g [4, K] in any type, dt_bias [K_pad]
+//   out       alpha [4, K_pad] = 2^g_log2, in [0, 1]; g_sum_log2 [K_pad] += sum of g_log2
 //   padding   rows past `valid` get alpha = 1 and add 0 (0 does not map to 0 in the gates)
-//   error     g_log2 5e-7 relative; alpha 1e-7 + 7e-7 |g_log2| relative
+//   error     g_log2: 5e-7 + 1.2e-7 |log2 |g_log2|| relative, because a gate near 2^-y comes from
+//             an exponent y that two roundings moved; alpha: 2e-7 + that times |g_log2|
 HWY_INLINE void activate_gate(const Rows& g, const HeadParams& params, std::int64_t first,
-                              int valid, int rows, float* alpha, float* g_sum_log2) {
+                              int valid, float* alpha, float* g_sum_log2) {
   const int k_pad = params.num_k_padded;
+  const int used = valid < 0 ? 0 : valid < kSubBlock ? valid : kSubBlock;
+  const VF factor = set1(gate_factor_log2(params));
+  const VF gate_scale = set1(-kLog2E * params.gate_scale);
+  const bool whole = used == kSubBlock && params.num_k == k_pad;
   with_dtype(g.dtype, [&]<DType kType>() HWY_ATTR {
-    for (int i = 0; i < rows && i < valid; ++i) {
+    for (int i = 0; !whole && i < used; ++i) {
       load_row<kType>(g.data, (first + i) * g.stride, params.num_k, k_pad, alpha + i * k_pad);
     }
-  });
-  const VF factor = set1(gate_factor_log2(params));
-  const VF gate_scale = set1(params.gate_scale);
-  with_gate(params.gate, [&]<GateKind kKind>() HWY_ATTR {
-    for (int i = 0; i < rows && i < valid; ++i) {
-      float* row = alpha + i * k_pad;
+    with_gate(params.gate, [&]<GateKind kKind>() HWY_ATTR {
       for (int c = 0; c < k_pad; c += kLanes) {
-        const VF g_log2 =
-            gate_log2<kKind>(load(row + c), load(params.dt_bias + c), gate_scale, factor);
-        store(hn::Add(load(g_sum_log2 + c), g_log2), g_sum_log2 + c);
-        store(exp2_f32(g_log2), row + c);
+        const VF bias = load(params.dt_bias + c);
+        VF sum = load(g_sum_log2 + c);
+        const auto decay = [&](int i, VF g_raw) HWY_ATTR {
+          const VF g_log2 = gate_log2<kKind>(g_raw, bias, gate_scale, factor);
+          sum = hn::Add(sum, g_log2);
+          store(exp2_f32(g_log2), alpha + i * k_pad + c);
+        };
+        if (whole) {  // four independent chains hide the latency of two exponentials each
+          FLASH_KDA_UNROLL
+          for (int i = 0; i < kSubBlock; ++i) {
+            decay(i, load_as_f32<kType>(g.data, (first + i) * g.stride + c));
+          }
+        } else {
+          for (int i = 0; i < used; ++i) decay(i, load(alpha + i * k_pad + c));
+        }
+        store(sum, g_sum_log2 + c);
       }
-    }
+    });
   });
-  for (int i = valid < 0 ? 0 : valid; i < rows; ++i) {
+  for (int i = used; i < kSubBlock; ++i) {
     for (int c = 0; c < k_pad; c += kLanes) store(set1(1.0f), alpha + i * k_pad + c);
   }
 }
@@ -277,29 +291,6 @@ HWY_INLINE void scale_rows(float* rows, const float* factors, int k_pad) {
   }
 }
 
-// E5 score_kk and E6 score_qk between sub-blocks
-//   in        rows as score_diagonal leaves them, block_decay
-//   out       the 6 blocks of akk and aqk below the diagonal (no beta); on the way rows of
-//             sub-block 3 gain the decay of sub-block 2, k_end of sub-block 0 that of sub-block 1
-HWY_INLINE void score_off_diagonal(int k_pad, const ChunkRows& rows, const PrepareScratch& s,
-                                   float* akk, float* aqk) {
-  const int block = kSubBlock * k_pad;
-  const auto score = [&](int bi, int bj) HWY_ATTR {
-    const int at = (bi * kChunkSize + bj) * kSubBlock;
-    score_tile(rows.k + bi * block, rows.k_end + bj * block, k_pad, akk + at);
-    score_tile(rows.q + bi * block, rows.k_end + bj * block, k_pad, aqk + at);
-  };
-  score(1, 0);
-  score(2, 1);
-  score(3, 2);
-  scale_rows(rows.k_end, s.block_decay + k_pad, k_pad);
-  score(2, 0);
-  scale_rows(rows.k + 3 * block, s.block_decay + 2 * k_pad, k_pad);
-  scale_rows(rows.q + 3 * block, s.block_decay + 2 * k_pad, k_pad);
-  score(3, 1);
-  score(3, 0);
-}
-
 // The chunk's total decay, E3: gamma_last [K_pad] as a sum of two floats
 //   error     2e-7 |g_sum_log2| relative, from the sum of 16 logs
 HWY_INLINE void chunk_decay(int k_pad, const float* g_sum_log2, float* hi, float* lo) {
@@ -331,26 +322,51 @@ HWY_INLINE PrepareScratch carve_scratch(float* memory, int k_pad) {
   return s;
 }
 
-// Starts the loads of the rows that come after this chunk, and of this chunk's v and out.
-HWY_INLINE void prefetch_for_chunk(const PrepareArgs& args) {
+// Starts the loads of one row of the next chunk, and of this chunk's v and out. A row is 20 lines
+// at K = V = 128: called row by row between the stages, because a burst of a whole chunk would fill
+// the queue of outstanding misses and stall the loads behind it (it cost a fifth of the stage).
+HWY_INLINE void prefetch_ahead(const PrepareArgs& args, int row) {
   const HeadParams& p = *args.params;
-  for (int i = 0; i < args.valid; ++i) {
-    const Rows& v = args.input->v;
-    prefetch_row(v, args.first_token + i, p.num_v * static_cast<int>(bytes_of(v.dtype)));
+  if (args.out_rows.data != nullptr && row < args.valid) {
+    prefetch_row(args.input->v, args.first_token + row, p.num_v);
     const MutableRows& out = args.out_rows;
-    if (out.data == nullptr) continue;
     const std::int64_t element = static_cast<std::int64_t>(bytes_of(out.dtype));
-    const char* row = static_cast<const char*>(out.data) + i * out.stride * element;
-    for (std::int64_t b = 0; b < p.num_v * element; b += 64) __builtin_prefetch(row + b, 1, 2);
+    const char* to = static_cast<const char*>(out.data) + row * out.stride * element;
+    for (std::int64_t i = 0; i < p.num_v * element; i += 64) __builtin_prefetch(to + i, 1, 2);
   }
-  if (args.next_input == nullptr) return;
-  for (int i = 0; i < args.next_valid; ++i) {
-    const HeadInput& next = *args.next_input;
-    const std::int64_t t = args.next_token + i;
-    prefetch_row(next.q, t, p.num_k * static_cast<int>(bytes_of(next.q.dtype)));
-    prefetch_row(next.k, t, p.num_k * static_cast<int>(bytes_of(next.k.dtype)));
-    prefetch_row(next.g, t, p.num_k * static_cast<int>(bytes_of(next.g.dtype)));
+  if (args.next_input != nullptr && row < args.next_valid) {
+    prefetch_row(args.next_input->q, args.next_token + row, p.num_k);
+    prefetch_row(args.next_input->k, args.next_token + row, p.num_k);
+    prefetch_row(args.next_input->g, args.next_token + row, p.num_k);
   }
+}
+
+// E5 score_kk and E6 score_qk between sub-blocks
+//   in        rows as score_diagonal leaves them, block_decay
+//   out       the 6 blocks of akk and aqk below the diagonal (no beta); on the way rows of
+//             sub-block 3 gain the decay of sub-block 2, k_end of sub-block 0 that of sub-block 1
+HWY_INLINE void score_off_diagonal(const PrepareArgs& args, const ChunkRows& rows,
+                                   const PrepareScratch& s) {
+  const int k_pad = args.params->num_k_padded;
+  const int block = kSubBlock * k_pad;
+  const auto score = [&](int bi, int bj) HWY_ATTR {
+    const int at = (bi * kChunkSize + bj) * kSubBlock;
+    score_tile(rows.k + bi * block, rows.k_end + bj * block, k_pad, args.out.akk + at);
+    score_tile(rows.q + bi * block, rows.k_end + bj * block, k_pad, args.out.aqk + at);
+  };
+  score(1, 0);
+  prefetch_ahead(args, 3);
+  score(2, 1);
+  prefetch_ahead(args, 7);
+  score(3, 2);
+  prefetch_ahead(args, 11);
+  scale_rows(rows.k_end, s.block_decay + k_pad, k_pad);
+  score(2, 0);
+  prefetch_ahead(args, 15);
+  scale_rows(rows.k + 3 * block, s.block_decay + 2 * k_pad, k_pad);
+  scale_rows(rows.q + 3 * block, s.block_decay + 2 * k_pad, k_pad);
+  score(3, 1);
+  score(3, 0);
 }
 
 // All of E1 to E6 but the last factors of E4, which prepare_chunk applies as it writes operands.
@@ -359,7 +375,6 @@ HWY_INLINE void prepare_rows(const PrepareArgs& args, const ChunkRows& rows,
   const HeadInput& in = *args.input;
   const HeadParams& p = *args.params;
   const int k_pad = p.num_k_padded;
-  prefetch_for_chunk(args);
   load_rows(in.k, args.first_token, args.valid, p.num_k, k_pad, rows.k, s.rnorm_k);
   load_rows(in.q, args.first_token, args.valid, p.num_k, k_pad, rows.q, s.rnorm_q);
   normalize_qk(p.qk_norm, 1.0f, s.rnorm_k);
@@ -368,11 +383,13 @@ HWY_INLINE void prepare_rows(const PrepareArgs& args, const ChunkRows& rows,
   for (int c = 0; c < k_pad; c += kLanes) store(hn::Zero(DF()), s.g_sum_log2 + c);
   for (int b = 0; b < kChunkSize / kSubBlock; ++b) {
     const int r0 = b * kSubBlock;
-    activate_gate(in.g, p, args.first_token + r0, args.valid - r0, kSubBlock, s.alpha,
-                  s.g_sum_log2);
+    prefetch_ahead(args, r0);
+    activate_gate(in.g, p, args.first_token + r0, args.valid - r0, s.alpha, s.g_sum_log2);
+    prefetch_ahead(args, r0 + 1);
     score_diagonal(b, k_pad, rows, s, args.out.akk, args.out.aqk);
+    prefetch_ahead(args, r0 + 2);
   }
-  score_off_diagonal(k_pad, rows, s, args.out.akk, args.out.aqk);
+  score_off_diagonal(args, rows, s);
   for (int i = 0; i < kChunkSize; ++i) {
     for (int j = 0; j < i; ++j) args.out.akk[i * kChunkSize + j] *= args.out.beta[i];
   }

@@ -127,50 +127,74 @@ HWY_INLINE float load_scalar(const Rows& rows, std::int64_t row) {
   return one[0];
 }
 
-// 2^x split in two: hi + lo is the result to about 2^-30 relative, hi alone to 2^-23.
+// min(x, limit) and max(x, limit) that pass a NaN in x on. The x86 instructions return their second
+// operand then; those of NEON would return the limit.
+HWY_INLINE VF at_most(VF x, float limit) {
+#if HWY_TARGET == HWY_NEON
+  return hn::IfThenElse(hn::Gt(x, set1(limit)), set1(limit), x);
+#else
+  return hn::Min(set1(limit), x);
+#endif
+}
+HWY_INLINE VF at_least(VF x, float limit) {
+#if HWY_TARGET == HWY_NEON
+  return hn::IfThenElse(hn::Lt(x, set1(limit)), set1(limit), x);
+#else
+  return hn::Max(set1(limit), x);
+#endif
+}
+
+// 2^x as 2^n (1 + minus_one) with n = round(x).
 struct Exp2Parts {
-  VF scale;      // 2^round(x)
-  VF minus_one;  // 2^(x - round(x)) - 1, in [-0.3, 0.42]
+  VF n;
+  VF minus_one;  // 2^(x - n) - 1, in [-0.3, 0.42]
 };
 
-// x <= 127; below -126 the result is zero. The polynomial is 2^f - 1 = f P(f) on |f| <= 1/2, P the
-// Chebyshev interpolant of degree 5: 5.2e-9 relative to 2^f.
+// The polynomial is 2^f - 1 = f P(f) on |f| <= 1/2, P the Chebyshev interpolant of degree 5: 5.2e-9
+// relative to 2^f. x is held in [-200, 127]; below -126 the result is subnormal or zero.
 HWY_INLINE Exp2Parts exp2_parts(VF x) {
-  const DF d;
-  const hn::RebindToUnsigned<DF> du;
-  // Adding 1.5 * 2^23 rounds to an integer in the low bits; 127 more is the exponent's bias. The
-  // constant comes first in Min and Max: x86 then passes a NaN on.
-  const VF shift = set1(12582912.0f + 127.0f);
-  const VF clamped = hn::Max(set1(-126.0f), hn::Min(set1(127.0f), x));
-  const VF shifted = hn::Add(clamped, shift);
-  const VF f = hn::Sub(clamped, hn::Sub(shifted, shift));
-  const VF power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, shifted)));
+  x = at_least(at_most(x, 127.0f), -200.0f);
+  const VF n = hn::Round(x);
+  const VF f = hn::Sub(x, n);
   VF p = set1(1.5461447751e-4f);
   p = hn::MulAdd(p, f, set1(1.3390866807e-3f));
   p = hn::MulAdd(p, f, set1(9.6180569381e-3f));
   p = hn::MulAdd(p, f, set1(5.5503569543e-2f));
   p = hn::MulAdd(p, f, set1(2.4022650719e-1f));
   p = hn::MulAdd(p, f, set1(6.9314718246e-1f));
-  const VF scale = hn::IfThenZeroElse(hn::Lt(x, set1(-126.0f)), power);
-  return {scale, hn::Mul(p, f)};
+  return {n, hn::Mul(p, f)};
+}
+
+// v 2^n for integers n in [-200, 127].
+HWY_INLINE VF scale_by_power(VF v, VF n) {
+#if HWY_TARGET == HWY_AVX3
+  // The masked form: GCC 12 warns of an undefined operand inside the plain one.
+  return VF{_mm512_maskz_scalef_ps(0xffff, v.raw, n.raw)};
+#else
+  // Adding 1.5 * 2^23 puts an integer into the low bits; 127 more is the exponent's bias.
+  const hn::RebindToUnsigned<DF> du;
+  const VF shifted = hn::Add(at_least(n, -126.0f), set1(12582912.0f + 127.0f));
+  const VF power = hn::BitCast(DF(), hn::ShiftLeft<23>(hn::BitCast(du, shifted)));
+  return hn::Mul(v, hn::IfThenZeroElse(hn::Lt(n, set1(-126.0f)), power));
+#endif
 }
 
 HWY_INLINE VF exp2_f32(VF x) {
   const Exp2Parts parts = exp2_parts(x);
-  return hn::MulAdd(parts.scale, parts.minus_one, parts.scale);
+  return scale_by_power(hn::Add(parts.minus_one, set1(1.0f)), parts.n);
 }
 
 struct TwoFloats {
   VF hi, lo;
 };
-// Near 1, where slow decays lie, fp32 cannot hold 2^x to better than 3e-8, an error that a long
-// sequence with a constant gate would multiply; the low part takes it up.
+// hi + lo is 2^x to about 2^-27. Near 1, where slow decays lie, one fp32 cannot hold it to better
+// than 3e-8, an error that a long sequence with a constant gate would multiply.
 HWY_INLINE TwoFloats exp2_two_floats(VF x) {
   const Exp2Parts parts = exp2_parts(x);
   const VF one = set1(1.0f);
   const VF hi = hn::Add(one, parts.minus_one);
   const VF lo = hn::Sub(parts.minus_one, hn::Sub(hi, one));
-  return {hn::Mul(parts.scale, hi), hn::Mul(parts.scale, lo)};
+  return {scale_by_power(hi, parts.n), scale_by_power(lo, parts.n)};
 }
 
 // 1 / x for x in [1, 2^120], within 2 units in the last place.
@@ -189,17 +213,17 @@ HWY_INLINE VF reciprocal(VF x) {
 
 constexpr float kLog2E = 1.44269504f;
 
-// 1 / (1 + e^-x); relative error below 4e-7 for |x| < 80, zero below.
-HWY_INLINE VF sigmoid(VF x) {
-  const VF e = exp2_f32(hn::Min(set1(120.0f), hn::Mul(x, set1(-kLog2E))));
-  return reciprocal(hn::Add(e, set1(1.0f)));
+// 1 / (1 + 2^y), which is the sigmoid of -y / log2(e); relative error below 4e-7, zero past 2^120.
+HWY_INLINE VF sigmoid_of_negative_log2(VF y) {
+  return reciprocal(hn::Add(exp2_f32(at_most(y, 120.0f)), set1(1.0f)));
 }
+HWY_INLINE VF sigmoid(VF x) { return sigmoid_of_negative_log2(hn::Mul(x, set1(-kLog2E))); }
 
 // log(1 + e^x), relative error below 4e-7 on both sides.
 HWY_INLINE VF softplus(VF x) {
   const DF d;
   const VF e = exp2_f32(hn::Mul(hn::Abs(x), set1(-kLog2E)));
-  return hn::Add(hn::Max(hn::Zero(d), x), hn::Log1p(d, e));
+  return hn::Add(at_least(x, 0.0f), hn::Log1p(d, e));
 }
 
 // kLanes accumulators to one vector of their lane sums, in order.

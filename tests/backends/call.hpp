@@ -110,7 +110,8 @@ inline Result3 run_call(const Problem& problem, Tensors tensors, const PlanOptio
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   if (!plan.ok()) return result;
   const verification::GuardedBuffer workspace("workspace", plan.value().workspace_bytes, 0);
-  const Status status = run(plan.value(), tensors, Workspace{workspace.data(), workspace.bytes()});
+  const Status status =
+      run_from_host(plan.value(), tensors, Workspace{workspace.data(), workspace.bytes()});
   EXPECT_TRUE(status.ok()) << status.message();
   return result;
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <ostream>
 
 #include "core/call_fixture.hpp"
@@ -125,6 +126,20 @@ TEST(CheckTensors, AcceptsA_logInTheShapesOfCheckpoints) {
   EXPECT_TRUE(check_tensors(call.problem, call.tensors).ok());
   call.tensors.A_log = TensorView::contiguous(call.parameters.data(), DType::kF32, {64});
   EXPECT_TRUE(check_tensors(call.problem, call.tensors).ok());
+}
+
+TEST(CheckTensors, SurvivesExtentsAndStridesThatOverflow) {
+  constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  CallFixture call;
+  call.tensors.out.strides[1] = kMax / 2;
+  call.tensors.out.strides[2] = kMin;
+  EXPECT_FALSE(check_tensors(call.problem, call.tensors).ok());
+  call = CallFixture();
+  call.tensors.A_log = TensorView::contiguous(call.parameters.data(), DType::kF32, {1});
+  call.tensors.A_log->rank = 3;
+  call.tensors.A_log->shape = {kMax, kMax, kMax};
+  EXPECT_FALSE(check_tensors(call.problem, call.tensors).ok());
 }
 
 TEST(CheckTensors, AcceptsAPoolWithPaddedSlots) {

@@ -117,6 +117,16 @@ def new_record(arguments, model, corpus):
     }
 
 
+def note_schedule_change(record, steps):
+    """A resumed run may be given another number of steps: its cosine then ends there instead. The
+    record says where, so that the run can be repeated: train to that step, then resume."""
+    if steps == record["steps"]:
+        return
+    change = {"step": record["step"], "steps_before": record["steps"], "steps_after": steps}
+    record.setdefault("schedule_changes", []).append(change)
+    record["steps"] = steps
+
+
 def train_step(model, optimizer, batch, autocast):
     inputs, targets = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
@@ -144,6 +154,7 @@ def train(arguments):
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"])
         record = saved["record"]
+        note_schedule_change(record, arguments.steps)
 
     clock = saved_at = time.monotonic()
     smooth = None

@@ -1,0 +1,59 @@
+# add_emulated_executable(name SOURCES file... [ARCHS 90a ...] [INCLUDES dir...] [DEFINITIONS def...]
+#                         [NVCC_OPTIONS option...] [LIBRARIES target...])
+#
+# Compiles .cu files with nvcc to host objects that carry plain PTX, and links them with the
+# emulator instead of the CUDA runtime. Needs nvcc, but no GPU.
+
+find_program(EMULATOR_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+if(EMULATOR_NVCC)
+  get_filename_component(emulator_nvcc_real ${EMULATOR_NVCC} REALPATH)
+  get_filename_component(emulator_cuda_root ${emulator_nvcc_real}/../.. ABSOLUTE)
+  find_path(EMULATOR_CUDA_INCLUDE cuda_runtime_api.h
+    HINTS ${emulator_cuda_root}/include ${emulator_cuda_root}/targets/x86_64-linux/include
+          /usr/local/cuda/include)
+endif()
+
+function(add_emulated_executable name)
+  cmake_parse_arguments(arg "" "" "SOURCES;ARCHS;INCLUDES;DEFINITIONS;NVCC_OPTIONS;LIBRARIES" ${ARGN})
+  if(NOT EMULATOR_NVCC)
+    message(FATAL_ERROR "add_emulated_executable(${name}): nvcc was not found")
+  endif()
+  if(NOT arg_ARCHS)
+    set(arg_ARCHS 90a)
+  endif()
+  set(flags -std=c++20 -O2 --expt-relaxed-constexpr --compress-mode=none -cudart none -lineinfo)
+  foreach(arch ${arg_ARCHS})
+    list(APPEND flags -gencode arch=compute_${arch},code=compute_${arch})
+  endforeach()
+  foreach(dir ${arg_INCLUDES})
+    list(APPEND flags -I${dir})
+  endforeach()
+  foreach(definition ${arg_DEFINITIONS})
+    list(APPEND flags -D${definition})
+  endforeach()
+  set(others)
+  set(objects)
+  foreach(source ${arg_SOURCES})
+    get_filename_component(path ${source} ABSOLUTE)
+    if(NOT source MATCHES "\\.cu$")
+      list(APPEND others ${path})
+      continue()
+    endif()
+    get_filename_component(stem ${source} NAME_WE)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.o)
+    add_custom_command(
+      OUTPUT ${object}
+      COMMAND ${EMULATOR_NVCC} ${flags} ${arg_NVCC_OPTIONS} -MD -MF ${object}.d -c ${path} -o ${object}
+      DEPENDS ${path}
+      DEPFILE ${object}.d
+      COMMENT "nvcc ${source} (PTX only)"
+      VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+  add_executable(${name} ${others} ${objects})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_include_directories(${name} PRIVATE ${arg_INCLUDES} ${EMULATOR_CUDA_INCLUDE})
+  target_compile_definitions(${name} PRIVATE ${arg_DEFINITIONS})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} flash_kda_emulator)
+endfunction()

@@ -1,0 +1,26 @@
+#include "base/strings.hpp"
+
+#include <cctype>
+
+namespace emulator {
+
+std::string_view strip_digits(std::string_view name) {
+  size_t n = name.size();
+  while (n && std::isdigit(static_cast<unsigned char>(name[n - 1]))) --n;
+  return name.substr(0, n);
+}
+
+std::string collapse_blanks(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (!std::isspace(static_cast<unsigned char>(c))) {
+      out += c;
+    } else if (!out.empty() && out.back() != ' ') {
+      out += ' ';
+    }
+  }
+  while (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+}  // namespace emulator

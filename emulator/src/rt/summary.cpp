@@ -1,0 +1,52 @@
+// What is printed when the program ends: totals, reports of the checker.
+#include <cstdio>
+#include <cstdlib>
+
+#include "exec/checker.hpp"
+#include "rt/state.hpp"
+
+namespace emulator::rt {
+namespace {
+
+void write_json(const char* path) {
+  std::FILE* f = std::fopen(path, "w");
+  if (!f) return;
+  const std::string text = checker()->json();
+  std::fwrite(text.data(), 1, text.size(), f);
+  std::fclose(f);
+}
+
+void print_totals() {
+  const Totals t = totals();
+  std::string text = format_text(
+      "[emulator] %s: %llu launches, %llu CTAs, %.3g warp and %.3g thread instructions in %.3f s "
+      "(%.0f M thread instructions/s)",
+      device().name, static_cast<unsigned long long>(t.launches),
+      static_cast<unsigned long long>(t.ctas), static_cast<double>(t.warp_insts),
+      static_cast<double>(t.thread_insts), t.seconds,
+      t.seconds > 0 ? static_cast<double>(t.thread_insts) / t.seconds * 1e-6 : 0.0);
+  if (check::Observer* c = checker())
+    text +=
+        format_text(", %llu distinct reports", static_cast<unsigned long long>(c->report_count()));
+  report_line(text);
+}
+
+void at_exit() {
+  if (check::Observer* c = checker()) {
+    if (c->report_count()) report_line(c->text());
+    if (const char* path = std::getenv("EMULATOR_CHECK_JSON")) write_json(path);
+  }
+  if (options().summary) print_totals();
+}
+
+// Runs before main(), so that the handler runs after everything that main() registers.
+struct Register {
+  Register() { std::atexit(&at_exit); }
+} instance;
+
+}  // namespace
+
+// Referenced by the registration of fat binaries, so that a static library keeps this file.
+void keep_summary() {}
+
+}  // namespace emulator::rt

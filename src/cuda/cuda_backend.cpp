@@ -1,0 +1,136 @@
+// The CUDA backend: asks the runtime what device there is, plans, and launches.
+#include <cuda_runtime_api.h>
+
+#include "core/backend.hpp"
+#include "cuda/bind_params.hpp"
+#include "cuda/planner/two_kernel_plan.hpp"
+#include "cuda/two_kernel/launch.hpp"
+#include "fmt/format.h"
+
+namespace flash_kda {
+namespace {
+
+using namespace cuda;  // NOLINT(google-build-using-namespace): the backend is its only user
+
+constexpr int kMinCapability = 80;
+
+Status device_error(const char* what, cudaError_t error) {
+  return {StatusCode::kDeviceError,
+          fmt::format("{}: {} ({})", what, cudaGetErrorName(error), cudaGetErrorString(error))};
+}
+
+Result<DeviceLimits> current_device() {
+  int device = 0;
+  int multiprocessors = 0;
+  int major = 0;
+  int minor = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  const auto query = [&](int& value, cudaDeviceAttr attribute) {
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&value, attribute, device);
+  };
+  query(multiprocessors, cudaDevAttrMultiProcessorCount);
+  query(major, cudaDevAttrComputeCapabilityMajor);
+  query(minor, cudaDevAttrComputeCapabilityMinor);
+  if (error != cudaSuccess) return device_error("no CUDA device", error);
+  return DeviceLimits{.multiprocessors = multiprocessors, .capability = 10 * major + minor};
+}
+
+class CudaBackend final : public Backend {
+ public:
+  BackendKind kind() const override { return BackendKind::kCuda; }
+  bool reads_host_memory() const override { return false; }
+
+  BackendInfo info() const override {
+    BackendInfo info{.kind = BackendKind::kCuda,
+                     .description = "two kernels on tensor cores, chunks of 16 tokens",
+                     .available = false,
+                     .unavailable_reason = "",
+                     .targets = ""};
+    const Result<DeviceLimits> device = current_device();
+    if (!device.ok()) {
+      info.unavailable_reason = device.status().message();
+    } else if (device->capability < kMinCapability) {
+      info.unavailable_reason = fmt::format("compute capability: expected 8.0 or above, got {}.{}",
+                                            device->capability / 10, device->capability % 10);
+    } else {
+      info.available = true;
+      info.targets = fmt::format("sm_{}", device->capability);
+    }
+    return info;
+  }
+
+  Support supports(const Problem& problem) const override {
+    std::string reason = why_unsupported(problem);
+    return {reason.empty(), std::move(reason)};
+  }
+
+  Result<Plan> plan(const Problem& problem, const PlanOptions& options) const override {
+    const Result<DeviceLimits> device = current_device();
+    if (!device.ok()) return device.status();
+    Plan plan;
+    plan.problem = problem;
+    plan.config = choose_config(problem, options, *device);
+    plan.workspace_bytes = lay_out_workspace(problem, plan.config).bytes;
+    return plan;
+  }
+
+  Status run(const Plan& plan, const Tensors& tensors, Workspace workspace,
+             StreamHandle stream) const override {
+    const Result<DeviceLimits> device = current_device();
+    if (!device.ok()) return device.status();
+    if (plan.problem.sequences() == 0) return {};
+    const LaunchContext context = {
+        .stream = static_cast<cudaStream_t>(stream),
+        .overlap = kernels_wait_for_predecessors() && device->capability >= 90
+                       ? Overlap::kProgrammatic
+                       : Overlap::kNone};
+    auto* bytes = static_cast<std::byte*>(workspace.data);
+    if (needs_checkpoint_rows(plan.problem)) {
+      const cudaError_t error =
+          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes), context);
+      if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
+    }
+    return plan.config.algorithm == Algorithm::kRecurrent
+               ? run_recurrent(plan, tensors, bytes, context)
+               : run_chunked(plan, tensors, bytes, context);
+  }
+
+ private:
+  static Status run_recurrent(const Plan& plan, const Tensors& tensors, std::byte* workspace,
+                              const LaunchContext& context) {
+    const cudaError_t error = launch_recurrent(bind_recurrent(plan, tensors, workspace),
+                                               static_cast<int>(plan.problem.head_dim_k), context);
+    return error == cudaSuccess ? Status() : device_error("launch of recurrent", error);
+  }
+
+  static Status run_chunked(const Plan& plan, const Tensors& tensors, std::byte* workspace,
+                            const LaunchContext& context) {
+    const Problem& p = plan.problem;
+    const auto head_dim_k = static_cast<int>(p.head_dim_k);
+    const auto panel = static_cast<int>(plan.config.v_panel);
+    const Places places = count_places(p, plan.config.segment_tokens);
+    const RecurrenceParams recurrence = bind_recurrence(plan, tensors, workspace);
+
+    cudaError_t error = launch_prepare(bind_prepare(plan, tensors, workspace), head_dim_k,
+                                       places.chunks + places.side_chunks, context);
+    if (error != cudaSuccess) return device_error("launch of prepare", error);
+    if (places.segments > 0) {
+      error = launch_summaries(recurrence, head_dim_k, panel, places.segments, context);
+      if (error != cudaSuccess) return device_error("launch of segment summaries", error);
+      error = launch_merge(recurrence, head_dim_k, context);
+      if (error != cudaSuccess) return device_error("launch of merge_segments", error);
+    }
+    error = launch_recurrence(recurrence, head_dim_k, panel,
+                              places.segments > 0 ? places.segments : p.sequences(), context);
+    return error == cudaSuccess ? Status() : device_error("launch of recurrence", error);
+  }
+};
+
+}  // namespace
+
+const Backend& cuda_backend() {
+  static const CudaBackend backend;
+  return backend;
+}
+
+}  // namespace flash_kda
