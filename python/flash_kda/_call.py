@@ -1,45 +1,72 @@
-"""prefill, fwd and supports: arguments of Python to one call of the library."""
+"""prefill, fwd, supports: arguments of Python to one call of the library."""
 
-from typing import Any, NamedTuple, Optional
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
 
 from . import _arrays, _core
 from ._options import BACKENDS, BETA_FORMS, GATES, PRECISIONS, STATE_LAYOUTS, number
+
+# FLA 0.5's adapter takes allow_neg_eigval and does not hand it on (integrations/fla.py).
+_FLA_ADAPTERS = {"fla.ops.kda.backends.flash_kda", "fla.ops.kda.backends.flashkda"}
 
 
 class PrefillResult(NamedTuple):
     """What prefill returns. Tensors that were not asked for are None."""
 
     out: Any  # [B, T, HV, V]
-    final_state: Optional[Any]  # [N, HV, V, K], or [N, HV, K, V] for state_layout="kv"
-    checkpoints: Optional[Any]  # [rows, HV, V, K] or [N, C, HV, V, K]
+    final_state: Any | None  # [N, HV, V, K], or [N, HV, K, V] for state_layout="kv"
+    checkpoints: Any | None  # [rows, HV, V, K] or [N, C, HV, V, K]
 
 
-def _core_arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
-                    state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
-                    checkpoint_slots, *, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
-                    state_layout, checkpoint_every, backend, precision, threads):
+def _thread_limit(threads):
+    """PyTorch programs set their thread count with torch.set_num_threads; others use all."""
+    if threads is not None:
+        return threads
+    return 0 if _arrays.torch is None else _arrays.torch.get_num_threads()
+
+
+def _arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
+               state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
+               checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
+               state_layout, checkpoint_every, backend, precision, threads):
     """The positional arguments of _core.run before workspace and stream."""
-    _arrays.torch_module()
-    free = _arrays.without_grad
-    return (
-        free("q", q), free("k", k), free("v", v), free("g", g), free("beta", beta), out,
-        free("A_log", A_log), free("dt_bias", dt_bias), cu_seqlens,
-        free("initial_state", initial_state), final_state, state_pool, state_indices,
-        has_initial_state, checkpoints, checkpoint_offsets, checkpoint_slots,
-        number(GATES, "gate", gate), 1 if qk_l2norm else 0, number(BETA_FORMS, "beta_form", beta_form),
-        1 if neg_eigval else 0, number(STATE_LAYOUTS, "state_layout", state_layout),
-        checkpoint_every, number(BACKENDS, "backend", backend),
-        number(PRECISIONS, "precision", precision), threads, lower_bound, scale)
+    if lower_bound is None:
+        gate, lower_bound = ("softplus" if gate == "lower_bound" else gate), -5.0
+    return (q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
+            state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
+            checkpoint_slots, number(GATES, "gate", gate), 1 if qk_l2norm else 0,
+            number(BETA_FORMS, "beta_form", beta_form), 1 if neg_eigval else 0,
+            number(STATE_LAYOUTS, "state_layout", state_layout), checkpoint_every,
+            number(BACKENDS, "backend", backend), number(PRECISIONS, "precision", precision),
+            _thread_limit(threads), lower_bound, scale)
 
 
-def _run(q, arguments, workspace):
-    stream = 0
-    if _arrays.is_torch(q) and q.is_cuda:
-        stream = _arrays.stream_of(q)
-        if workspace is None:
-            size = _core.workspace_bytes(*arguments)
-            workspace = q.new_empty(size, dtype=_arrays.torch_module().uint8)
-    _core.run(*arguments, workspace, stream)
+def _run(arguments, workspace):
+    torch = _arrays.torch
+    if torch is None:
+        _arrays.connect()
+        torch = _arrays.torch
+    q = arguments[0]
+    if torch is None:
+        _core.run(*arguments, workspace, 0)
+        return
+    if torch.is_grad_enabled():
+        _arrays.refuse_gradients(q=q, k=arguments[1], v=arguments[2], g=arguments[3],
+                                 beta=arguments[4], A_log=arguments[6], dt_bias=arguments[7],
+                                 initial_state=arguments[9])
+    if not _arrays.is_cuda(q):
+        _core.run(*arguments, workspace, 0)
+        return
+    device = q.device
+    if workspace is None:
+        workspace = _arrays.cuda_workspace(device)
+    if torch.cuda.current_device() == device.index:
+        _core.run(*arguments, workspace, _arrays.cuda_stream(device.index))
+    else:
+        with torch.cuda.device(device):
+            _core.run(*arguments, workspace, _arrays.cuda_stream(device.index))
 
 
 def fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state=None,
@@ -47,8 +74,8 @@ def fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state
         has_initial_state=None, checkpoint_state=None, checkpoint_offsets=None,
         checkpoint_slots=None, checkpoint_every=0, gate="lower_bound", qk_l2norm=True,
         beta_form="logits", neg_eigval=False, state_layout="vk", backend=None, precision="fp32",
-        threads=0):
-    """The published call of the flash_kda package: writes `out` (and the states) and returns None.
+        threads=None) -> None:
+    """The published call of the flash_kda package: writes `out` (and the states), returns None.
 
     q, k        [B, T, H, K]   bf16, fp16 or fp32
     v, out      [B, T, HV, V]  HV a multiple of H
@@ -61,21 +88,33 @@ def fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state
     initial_state, final_state  [N, HV, V, K], fp32 or bf16; may be one tensor
     cu_seqlens  [N + 1], int32 or int64; requires B = 1
 
-    Keyword arguments beyond the published call: prefill's docstring. The last dimension of every
-    tensor must be contiguous, all other strides are free.
+    Keyword arguments beyond the published call are those of prefill, where `checkpoint_state` is
+    called `checkpoints`. The last dimension of every tensor must be contiguous, all other strides
+    are free, and q to out may hold more tokens than cu_seqlens names.
 
-    Raises ValueError or TypeError for a bad argument (the message names it),
-    NotImplementedError for a case that the backend does not support.
+    On CUDA tensors the call is queued on the current stream of their device and never waits.
+
+    Raises ValueError or TypeError for a bad argument (the message names it, what was expected, and
+    what came), NotImplementedError for a case that the backend does not support, and MemoryError.
     """
-    if lower_bound is None:
-        gate, lower_bound = ("softplus" if gate == "lower_bound" else gate), -5.0
-    arguments = _core_arguments(
-        q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state, state_pool,
-        state_indices, has_initial_state, checkpoint_state, checkpoint_offsets, checkpoint_slots,
-        gate=gate, lower_bound=lower_bound, qk_l2norm=qk_l2norm, beta_form=beta_form,
-        neg_eigval=neg_eigval, scale=scale, state_layout=state_layout,
-        checkpoint_every=checkpoint_every, backend=backend, precision=precision, threads=threads)
-    _run(q, arguments, workspace)
+    if _arrays.is_compiling():
+        _arrays.torch.ops.flash_kda.fwd(
+            q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state, final_state,
+            cu_seqlens, workspace=workspace, state_pool=state_pool, state_indices=state_indices,
+            has_initial_state=has_initial_state, checkpoint_state=checkpoint_state,
+            checkpoint_offsets=checkpoint_offsets, checkpoint_slots=checkpoint_slots,
+            checkpoint_every=checkpoint_every, gate=gate, qk_l2norm=qk_l2norm,
+            beta_form=beta_form, neg_eigval=neg_eigval, state_layout=state_layout,
+            backend=backend, precision=precision, threads=threads)
+        return
+    caller = sys._getframe(1)
+    if caller.f_globals.get("__name__") in _FLA_ADAPTERS:
+        neg_eigval = neg_eigval or caller.f_locals.get("kwargs", {}).get("allow_neg_eigval", False)
+    _run(_arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
+                    state_pool, state_indices, has_initial_state, checkpoint_state,
+                    checkpoint_offsets, checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form,
+                    neg_eigval, scale, state_layout, checkpoint_every, backend, precision, threads),
+         workspace)
 
 
 def state_shape(q, v, leading, state_layout):
@@ -89,10 +128,46 @@ def _checkpoint_rows(q, cu_seqlens, every):
     B, T = q.shape[:2]
     if cu_seqlens is None:
         return B * (T // every)
-    if getattr(cu_seqlens, "is_cuda", False):
+    if _arrays.is_cuda(cu_seqlens):
         return T // every
-    ends = [int(end) for end in cu_seqlens]
-    return sum((end - begin) // every for begin, end in zip(ends, ends[1:]))
+    ends = cu_seqlens.tolist()
+    return sum(max(end - begin, 0) // every for begin, end in zip(ends, ends[1:]))
+
+
+def _expect_dims(name, tensor, shape):
+    """The one check that is needed before the library's own: outputs are made from these shapes."""
+    if not hasattr(tensor, "shape"):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if len(tensor.shape) != shape.count(",") + 1:
+        raise ValueError(f"{name}: expected {shape}, got {len(tensor.shape)} dimensions")
+
+
+def _outputs(q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout, every,
+             offsets, checkpoints, checkpoint_slots):
+    """out, final_state and checkpoints as the library takes them: new where they are wanted."""
+    _expect_dims("q", q, "[B, T, H, K]")
+    _expect_dims("v", v, "[B, T, HV, V]")
+    if cu_seqlens is not None:
+        _expect_dims("cu_seqlens", cu_seqlens, "[N + 1]")
+    if out is None:
+        out = _arrays.empty(v, "out", tuple(v.shape))
+    like = initial_state if initial_state is not None else state_pool
+    dtype = "float32" if like is None else str(getattr(like, "dtype", "")).removeprefix("torch.")
+    if final_state is True:
+        sequences = q.shape[0] if cu_seqlens is None else max(cu_seqlens.shape[0] - 1, 0)
+        final_state = _arrays.empty(q, "final_state",
+                                    state_shape(q, v, (sequences,), state_layout), dtype)
+    elif final_state is False:
+        final_state = None
+    if checkpoints is None and checkpoint_slots is None:
+        if offsets is not None:
+            leading = tuple(offsets.shape)
+        elif isinstance(every, int) and every > 0:
+            leading = (_checkpoint_rows(q, cu_seqlens, every),)
+        else:
+            return out, final_state, None
+        checkpoints = _arrays.empty(q, "checkpoints", state_shape(q, v, leading, state_layout), dtype)
+    return out, final_state, checkpoints
 
 
 def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
@@ -100,7 +175,7 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
             cu_seqlens=None, initial_state=None, final_state=False, state_pool=None,
             state_indices=None, has_initial_state=None, state_layout="vk", checkpoint_every=0,
             checkpoint_offsets=None, checkpoints=None, checkpoint_slots=None, workspace=None,
-            backend=None, precision="fp32", threads=0):
+            backend=None, precision="fp32", threads=None) -> PrefillResult:
     """Kimi Delta Attention over whole sequences; T = 1 is a decode step.
 
         S <- S Diag(exp(g));  S <- S + beta (v - S k) k^T;  o = scale * S q      per token and head
@@ -116,45 +191,70 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
       neg_eigval           beta is doubled after activation
       cu_seqlens           [N + 1] int32/int64: T packs N sequences, some may be empty
       initial_state        [N, HV, V, K] fp32/bf16; None: zero
-      final_state          a tensor to write, True for a new fp32 one, False for none
+      final_state          a tensor to write (it may be initial_state), True for a new one (of
+                           initial_state's type, else fp32), False for none
       state_pool           [slots, HV, V, K], any slot pitch, updated in place, with
       state_indices        [N] int32/int64 slots; -1: start from zero and write nothing
       has_initial_state    [N] uint8/bool; False: this sequence starts from zero
       state_layout         "vk" ([.., V, K]) or "kv"
       checkpoint_every     n: keep the state after tokens n, 2n, ... of each sequence, or
-      checkpoint_offsets   [N, C] int32/int64: after these tokens; <= 0 means none
-      checkpoints          where to: [rows, HV, V, K] or [N, C, HV, V, K] (None: new), or a pool with
-      checkpoint_slots     [rows] or [N, C] slots; -1 skips
-      workspace            uint8 on the device of q; None: taken from this thread's own (CPU) or
-                           from PyTorch's caching allocator (CUDA)
+      checkpoint_offsets   [N] or [N, C] int32/int64: after these tokens; <= 0 means none
+      checkpoints          where to: [rows, HV, V, K], [N, HV, V, K] or [N, C, HV, V, K]
+                           (None: new), or a pool with
+      checkpoint_slots     [rows], [N] or [N, C] slots of it; -1 skips
+      workspace            uint8 on the device of q, get_workspace_size bytes; None: this thread's
+                           own (CPU) or of PyTorch's caching allocator (CUDA)
       backend              None (by device), "cpu", "cuda", "reference" (fp64)
       precision            "fp32" or "bf16" arithmetic of the CPU backend
-      threads              CPU threads at most; 0: all
+      threads              CPU threads at most, 0 for all; None: torch.get_num_threads(), or all
 
     Returns PrefillResult(out, final_state, checkpoints).
     Raises as fwd.
     """
-    if out is None:
-        out = _arrays.empty(v, tuple(v.shape))
-    sequences = q.shape[0] if cu_seqlens is None else cu_seqlens.shape[0] - 1
-    if final_state is True:
-        final_state = _arrays.empty(q, state_shape(q, v, (sequences,), state_layout), "float32")
-    elif final_state is False:
-        final_state = None
-    if checkpoints is None and checkpoint_slots is None:
-        if checkpoint_offsets is not None:
-            leading = tuple(checkpoint_offsets.shape)
-        elif checkpoint_every > 0:
-            leading = (_checkpoint_rows(q, cu_seqlens, checkpoint_every),)
-        else:
-            leading = None
-        if leading is not None:
-            checkpoints = _arrays.empty(q, state_shape(q, v, leading, state_layout), "float32")
-    arguments = _core_arguments(
-        q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state, state_pool,
-        state_indices, has_initial_state, checkpoints, checkpoint_offsets, checkpoint_slots,
-        gate=gate, lower_bound=lower_bound, qk_l2norm=qk_l2norm, beta_form=beta_form,
-        neg_eigval=neg_eigval, scale=scale, state_layout=state_layout,
-        checkpoint_every=checkpoint_every, backend=backend, precision=precision, threads=threads)
-    _run(q, arguments, workspace)
+    out, final_state, checkpoints = _outputs(
+        q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout,
+        checkpoint_every, checkpoint_offsets, checkpoints, checkpoint_slots)
+    fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state, final_state,
+        cu_seqlens, workspace=workspace, state_pool=state_pool, state_indices=state_indices,
+        has_initial_state=has_initial_state, checkpoint_state=checkpoints,
+        checkpoint_offsets=checkpoint_offsets, checkpoint_slots=checkpoint_slots,
+        checkpoint_every=checkpoint_every, gate=gate, qk_l2norm=qk_l2norm, beta_form=beta_form,
+        neg_eigval=neg_eigval, state_layout=state_layout, backend=backend, precision=precision,
+        threads=threads)
     return PrefillResult(out, final_state, checkpoints)
+
+
+def supports(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
+             A_log=None, dt_bias=None, qk_l2norm=True, beta_form="logits", neg_eigval=False,
+             cu_seqlens=None, initial_state=None, final_state=False, state_pool=None,
+             state_indices=None, has_initial_state=None, state_layout="vk", checkpoint_every=0,
+             checkpoint_offsets=None, checkpoints=None, checkpoint_slots=None, workspace=None,
+             backend=None, precision="fp32", threads=None) -> tuple[bool, str]:
+    """Whether prefill with these arguments would run, and why not: (True, "") or (False, reason).
+
+    For dispatchers that fall back to other kernels. Types, shapes, strides, options and what the
+    backend of the tensors' device can do are looked at, the data is not, and nothing is raised. A
+    workspace that is too small is not noticed.
+    """
+    try:
+        _arrays.connect()
+        out, final_state, checkpoints = _outputs(
+            q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout,
+            checkpoint_every, checkpoint_offsets, checkpoints, checkpoint_slots)
+        arguments = _arguments(
+            q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
+            state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
+            checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
+            state_layout, checkpoint_every, backend, precision, threads)
+        if _arrays.is_cuda(q):
+            with _arrays.torch.cuda.device(q.device):
+                _core.check(*arguments)
+        else:
+            _core.check(*arguments)
+        if _arrays.torch is not None and _arrays.torch.is_grad_enabled():
+            _arrays.refuse_gradients(q=q, k=k, v=v, g=g, beta=beta, A_log=A_log, dt_bias=dt_bias,
+                                     initial_state=initial_state)
+    except (TypeError, ValueError, NotImplementedError, AttributeError, RuntimeError,
+            MemoryError) as error:
+        return False, str(error)
+    return True, ""

@@ -1,5 +1,15 @@
 """Names of the options in Python and their numbers in the C ABI (flash_kda/flash_kda.h)."""
 
+from __future__ import annotations
+
+from typing import Literal, Optional
+
+Gate = Literal["lower_bound", "softplus", "log"]
+BetaForm = Literal["logits", "activated"]
+StateLayout = Literal["vk", "kv"]
+Backend = Optional[Literal["reference", "cpu", "cuda"]]
+Precision = Literal["fp32", "bf16"]
+
 GATES = {"lower_bound": 0, "softplus": 1, "log": 2}
 BETA_FORMS = {"logits": 0, "activated": 1}
 STATE_LAYOUTS = {"vk": 0, "kv": 1}

@@ -22,12 +22,14 @@ struct FreeDeleter {
 }  // namespace
 
 PlanHandle find_or_make_plan(const flash_kda_problem& problem,
-                             const flash_kda_plan_options& options, flash_kda_status* status) {
+                             const flash_kda_plan_options& options, int device_index,
+                             flash_kda_status* status) {
   static auto& plans = *new std::unordered_map<std::string, PlanHandle>;
   std::string key;
-  key.reserve(sizeof(problem) + sizeof(options));
+  key.reserve(sizeof(problem) + sizeof(options) + sizeof(device_index));
   append_bytes(key, problem);
   append_bytes(key, options);
+  append_bytes(key, device_index);
   *status = FLASH_KDA_OK;
   if (const auto found = plans.find(key); found != plans.end()) return found->second;
 
