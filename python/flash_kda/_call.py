@@ -6,7 +6,7 @@ import sys
 from typing import Any, NamedTuple
 
 from . import _arrays, _core
-from ._options import BACKENDS, BETA_FORMS, GATES, PRECISIONS, STATE_LAYOUTS, number
+from ._options import BACKENDS, BETA_FORMS, FLAGS, GATES, PRECISIONS, STATE_LAYOUTS, number
 
 # FLA 0.5's adapter takes allow_neg_eigval and does not hand it on (integrations/fla.py).
 _FLA_ADAPTERS = {"fla.ops.kda.backends.flash_kda", "fla.ops.kda.backends.flashkda"}
@@ -33,11 +33,13 @@ def _arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state,
                state_layout, checkpoint_every, backend, precision, threads):
     """The positional arguments of _core.run before workspace and stream."""
     if lower_bound is None:
-        gate, lower_bound = ("softplus" if gate == "lower_bound" else gate), -5.0
+        gate = "softplus" if isinstance(gate, str) and gate == "lower_bound" else gate
+        lower_bound = -5.0  # not read by the other gates
     return (q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
             state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
-            checkpoint_slots, number(GATES, "gate", gate), 1 if qk_l2norm else 0,
-            number(BETA_FORMS, "beta_form", beta_form), 1 if neg_eigval else 0,
+            checkpoint_slots, number(GATES, "gate", gate),
+            number(FLAGS, "qk_l2norm", qk_l2norm), number(BETA_FORMS, "beta_form", beta_form),
+            number(FLAGS, "neg_eigval", neg_eigval),
             number(STATE_LAYOUTS, "state_layout", state_layout), checkpoint_every,
             number(BACKENDS, "backend", backend), number(PRECISIONS, "precision", precision),
             _thread_limit(threads), lower_bound, scale)
@@ -130,16 +132,19 @@ def _checkpoint_rows(q, cu_seqlens, every):
         return B * (T // every)
     if _arrays.is_cuda(cu_seqlens):
         return T // every
-    ends = cu_seqlens.tolist()
+    try:
+        ends = [int(end) for end in cu_seqlens.tolist()]
+    except (AttributeError, RuntimeError, ValueError, TypeError) as error:
+        raise TypeError(f"cu_seqlens: expected integers [N + 1] in host memory ({error})") from None
     return sum(max(end - begin, 0) // every for begin, end in zip(ends, ends[1:]))
 
 
-def _expect_dims(name, tensor, shape):
+def _expect_dims(name, tensor, *shapes):
     """The one check that is needed before the library's own: outputs are made from these shapes."""
     if not hasattr(tensor, "shape"):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    if len(tensor.shape) != shape.count(",") + 1:
-        raise ValueError(f"{name}: expected {shape}, got {len(tensor.shape)} dimensions")
+    if len(tensor.shape) not in [shape.count(",") + 1 for shape in shapes]:
+        raise ValueError(f"{name}: expected {' or '.join(shapes)}, got {len(tensor.shape)} dimensions")
 
 
 def _outputs(q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout, every,
@@ -152,7 +157,8 @@ def _outputs(q, v, out, cu_seqlens, initial_state, final_state, state_pool, stat
     if out is None:
         out = _arrays.empty(v, "out", tuple(v.shape))
     like = initial_state if initial_state is not None else state_pool
-    dtype = "float32" if like is None else str(getattr(like, "dtype", "")).removeprefix("torch.")
+    is_bf16 = str(getattr(like, "dtype", "")) == "torch.bfloat16"
+    dtype = "bfloat16" if is_bf16 else "float32"
     if final_state is True:
         sequences = q.shape[0] if cu_seqlens is None else max(cu_seqlens.shape[0] - 1, 0)
         final_state = _arrays.empty(q, "final_state",
@@ -161,6 +167,7 @@ def _outputs(q, v, out, cu_seqlens, initial_state, final_state, state_pool, stat
         final_state = None
     if checkpoints is None and checkpoint_slots is None:
         if offsets is not None:
+            _expect_dims("checkpoint_offsets", offsets, "[N]", "[N, C]")
             leading = tuple(offsets.shape)
         elif isinstance(every, int) and every > 0:
             leading = (_checkpoint_rows(q, cu_seqlens, every),)

@@ -10,6 +10,7 @@ StateLayout = Literal["vk", "kv"]
 Backend = Optional[Literal["reference", "cpu", "cuda"]]
 Precision = Literal["fp32", "bf16"]
 
+FLAGS = {False: 0, True: 1}
 GATES = {"lower_bound": 0, "softplus": 1, "log": 2}
 BETA_FORMS = {"logits": 0, "activated": 1}
 STATE_LAYOUTS = {"vk": 0, "kv": 1}
@@ -21,6 +22,6 @@ def number(table, name, value):
     """The number of an option; an unknown one is an error that lists what there is."""
     try:
         return table[value]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, RuntimeError):  # what hashing and comparing strangers may raise
         known = ", ".join(repr(key) for key in table if key is not None)
         raise ValueError(f"{name}: expected one of {known}, got {value!r}") from None

@@ -148,7 +148,7 @@ def test_fuzz():
              "checkpoint_every", "workspace", "gate", "beta_form", "state_layout", "backend",
              "precision", "threads", "qk_l2norm", "neg_eigval"]
     refused = 0
-    for _ in range(4000):
+    for _ in range(1500):
         changes = {name: random.choice(STRANGE) for name in random.sample(names, random.randint(1, 3))}
         for call in (prefill, lambda **c: flash_kda.supports(**{**INPUTS, **PARAMETERS, **c})):
             try:
@@ -157,7 +157,7 @@ def test_fuzz():
                 assert call is prefill, "supports never raises"
                 assert str(error), changes
                 refused += 1
-    assert refused > 3000
+    assert refused > 1000
 
 
 def test_fuzz_shapes_and_strides():
@@ -165,11 +165,11 @@ def test_fuzz_shapes_and_strides():
     random.seed(2)
     memory = torch.randn(1 << 16)
     ran = 0
-    for _ in range(3000):
+    for _ in range(2000):
         def view(*usual):
-            shape = [random.choice([d, d, d, d, d, d + 1, 1, 0]) for d in usual]
-            plain = torch.empty(shape).stride()
-            strides = [random.choice([s, s, s, s, 0, 1, s + 3]) for s in plain]
+            rare = lambda usual, *others: random.choice([usual] * 30 + list(others))
+            shape = [rare(extent, extent + 1, 1, 0) for extent in usual]
+            strides = [rare(stride, 0, 1, stride + 3) for stride in torch.empty(shape).stride()]
             return memory.as_strided(shape, strides)
         try:
             flash_kda.prefill(view(1, 9, 2, 16), view(1, 9, 2, 16), view(1, 9, 2, 16),
@@ -178,4 +178,4 @@ def test_fuzz_shapes_and_strides():
             ran += 1
         except (ValueError, NotImplementedError) as error:
             assert ": " in str(error)
-    assert ran > 5
+    assert 50 < ran < 1950
