@@ -10,7 +10,7 @@ be called inside torch.compile. `python -m flash_kda --help`: info, verify, benc
 """
 
 from . import _arrays, _core
-from ._call import PrefillResult, fwd, prefill, supports
+from ._call import PrefillResult, describe, fwd, prefill, supports
 from ._workspace import get_workspace_size
 
 __version__: str = _core.version()
@@ -25,5 +25,5 @@ _arrays.connect()
 if _arrays.torch is not None:
     from . import torch_ops  # noqa: F401
 
-__all__ = ["PrefillResult", "__version__", "build_info", "fwd", "get_workspace_size", "prefill",
-           "supports"]
+__all__ = ["PrefillResult", "__version__", "build_info", "describe", "fwd", "get_workspace_size",
+           "prefill", "supports"]

@@ -231,12 +231,34 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
     return PrefillResult(out, final_state, checkpoints)
 
 
-def supports(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
+def describe(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
              A_log=None, dt_bias=None, qk_l2norm=True, beta_form="logits", neg_eigval=False,
              cu_seqlens=None, initial_state=None, final_state=False, state_pool=None,
              state_indices=None, has_initial_state=None, state_layout="vk", checkpoint_every=0,
              checkpoint_offsets=None, checkpoints=None, checkpoint_slots=None, workspace=None,
-             backend=None, precision="fp32", threads=None) -> tuple[bool, str]:
+             backend=None, precision="fp32", threads=None) -> str:
+    """The plan that prefill makes for these arguments, in one line: backend, instruction set,
+    algorithm, chunk size, why. Looks at types, shapes, strides and options, not at the data, and
+    raises what prefill would raise for them."""
+    _arrays.connect()
+    out, final_state, checkpoints = _outputs(
+        q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout,
+        checkpoint_every, checkpoint_offsets, checkpoints, checkpoint_slots)
+    arguments = _arguments(
+        q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
+        state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
+        checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
+        state_layout, checkpoint_every, backend, precision, threads)
+    if _arrays.torch is not None and _arrays.torch.is_grad_enabled():
+        _arrays.refuse_gradients(q=q, k=k, v=v, g=g, beta=beta, A_log=A_log, dt_bias=dt_bias,
+                                 initial_state=initial_state)
+    if _arrays.is_cuda(q):
+        with _arrays.torch.cuda.device(q.device):
+            return _core.check(*arguments)
+    return _core.check(*arguments)
+
+
+def supports(*args, **options) -> tuple[bool, str]:
     """Whether prefill with these arguments would run, and why not: (True, "") or (False, reason).
 
     For dispatchers that fall back to other kernels. Types, shapes, strides, options and what the
@@ -244,23 +266,7 @@ def supports(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lowe
     workspace that is too small is not noticed.
     """
     try:
-        _arrays.connect()
-        out, final_state, checkpoints = _outputs(
-            q, v, out, cu_seqlens, initial_state, final_state, state_pool, state_layout,
-            checkpoint_every, checkpoint_offsets, checkpoints, checkpoint_slots)
-        arguments = _arguments(
-            q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
-            state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
-            checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
-            state_layout, checkpoint_every, backend, precision, threads)
-        if _arrays.is_cuda(q):
-            with _arrays.torch.cuda.device(q.device):
-                _core.check(*arguments)
-        else:
-            _core.check(*arguments)
-        if _arrays.torch is not None and _arrays.torch.is_grad_enabled():
-            _arrays.refuse_gradients(q=q, k=k, v=v, g=g, beta=beta, A_log=A_log, dt_bias=dt_bias,
-                                     initial_state=initial_state)
+        describe(*args, **options)
     except (TypeError, ValueError, NotImplementedError, AttributeError, RuntimeError,
             MemoryError) as error:
         return False, str(error)

@@ -1,5 +1,7 @@
 // flash_kda._core: one call of the C ABI per call of Python. Every argument is positional; the
 // package's Python code (flash_kda/_call.py) is the only caller and documents them.
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -155,6 +157,31 @@ PyObject* check(PyObject*, PyObject* const* args, Py_ssize_t count) {
   });
 }
 
+// args: a call, repetitions. Seconds that one flash_kda_run takes, for measuring what Python adds.
+PyObject* time_run(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (!check_count("time_run", count, kNumCallArgs + 1)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    Call call;
+    std::int32_t repetitions = 0;
+    if (!call.read(args) || !read_int32("repetitions", args[kNumCallArgs], repetitions)) {
+      return nullptr;
+    }
+    flash_kda_status status = FLASH_KDA_OK;
+    const PlanHandle plan = plan_of(call, &status);
+    if (!plan) return raise(status);
+    Workspace workspace;
+    const std::size_t bytes = flash_kda_plan_workspace_bytes(plan.get());
+    if (!take_workspace(Py_None, call, bytes, workspace)) return nullptr;
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::int32_t i = 0; i < repetitions && status == FLASH_KDA_OK; ++i) {
+      status = flash_kda_run(plan.get(), &call.tensors, workspace.data, workspace.bytes, nullptr);
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    if (status != FLASH_KDA_OK) return raise(status);
+    return PyFloat_FromDouble(elapsed.count() / std::max(repetitions, 1));
+  });
+}
+
 // args: integers as named below. Bytes of packed sequences with max_offsets checkpoints each.
 PyObject* workspace_bytes(PyObject*, PyObject* const* args, Py_ssize_t count) {
   static const char* const kNames[] = {"backend",   "device",  "T_total",    "N",
@@ -208,6 +235,7 @@ PyCFunction as_method(Function* function) {
 PyMethodDef methods[] = {
     {"run", as_method(&run), METH_FASTCALL, "Plan (cached) and run one call."},
     {"check", as_method(&check), METH_FASTCALL, "Check one call; its plan in one line."},
+    {"time_run", as_method(&time_run), METH_FASTCALL, "Seconds of one call of the library."},
     {"workspace_bytes", as_method(&workspace_bytes), METH_FASTCALL, "Bytes of one shape."},
     {"set_torch", as_method(&set_torch), METH_FASTCALL, "How to read PyTorch's tensors."},
     {"build_info", &build_info, METH_NOARGS, "Version and backends, one line."},
