@@ -49,7 +49,7 @@ def nice_log_range(values):
 
 def line_plot(series, colours, width=430, height=270):
     """{name: [(x, y)]} on log axes, as SVG."""
-    left, right, top, bottom = 52, 8, 8, 30
+    left, right, top, bottom = 52, 24, 8, 30
     xs = [x for points in series.values() for x, _ in points]
     low, high = nice_log_range([y for points in series.values() for _, y in points])
     x0, x1 = math.log2(min(xs)), max(math.log2(max(xs)), math.log2(min(xs)) + 1)

@@ -166,7 +166,7 @@ def print_rows(rows):
                  "of our time", "output error"], cells)
 
 
-def overhead(repeats=15, number=2000):
+def overhead(repeats, number=2000):
     """Microseconds of a call of fwd, of the library's function inside it, and the difference."""
     rows = []
     for name, T, with_states in (("one token", 1, False), ("one token, states", 1, True)):
@@ -196,10 +196,10 @@ def overhead(repeats=15, number=2000):
 
 
 def run(options):
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.no_grad():
         report = {"machine": machine(options.device), "rows": []}
         if options.overhead:
-            report["overhead"] = overhead()
+            report["overhead"] = overhead(options.rounds)
             print_table(["call", "fwd us", "library us", "overhead us (best)", "(medians)"],
                         [[r["call"], f"{r['call_us']:.2f}", f"{r['library_us']:.2f}",
                           f"{r['overhead_us']:.2f}", f"{r['median_overhead_us']:.2f}"]
