@@ -21,11 +21,11 @@ wanted=$(sha256sum tests/python/requirements.txt | cut -c1-16)
 if [ ! -e "$folder/$wanted" ]; then
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$python" -m pip install --quiet -r tests/python/requirements.txt
+  "$python" -m pip install --quiet --no-compile -r tests/python/requirements.txt
   touch "$folder/$wanted"
 fi
 for version in "${fla_versions[@]}"; do
-  [ -d "$folder/fla-$version/fla" ] || "$python" -m pip install --quiet --no-deps \
+  [ -d "$folder/fla-$version/fla" ] || "$python" -m pip install --quiet --no-compile --no-deps \
     --target "$folder/fla-$version" "fla-core==$version"
 done
 

@@ -6,7 +6,8 @@ import sys
 from typing import Any, NamedTuple
 
 from . import _arrays, _core
-from ._options import BACKENDS, BETA_FORMS, FLAGS, GATES, PRECISIONS, STATE_LAYOUTS, number
+from ._options import (BACKENDS, BETA_FORMS, FLAGS, GATES, PRECISIONS, STATE_LAYOUTS, Array, Backend,
+                       BetaForm, Gate, Precision, StateLayout, number)
 
 # FLA 0.5's adapter takes allow_neg_eigval and does not hand it on (integrations/fla.py).
 _FLA_ADAPTERS = {"fla.ops.kda.backends.flash_kda", "fla.ops.kda.backends.flashkda"}
@@ -15,9 +16,9 @@ _FLA_ADAPTERS = {"fla.ops.kda.backends.flash_kda", "fla.ops.kda.backends.flashkd
 class PrefillResult(NamedTuple):
     """What prefill returns. Tensors that were not asked for are None."""
 
-    out: Any  # [B, T, HV, V]
-    final_state: Any | None  # [N, HV, V, K], or [N, HV, K, V] for state_layout="kv"
-    checkpoints: Any | None  # [rows, HV, V, K] or [N, C, HV, V, K]
+    out: Array  # [B, T, HV, V]
+    final_state: Array | None  # [N, HV, V, K], or [N, HV, K, V] for state_layout="kv"
+    checkpoints: Array | None  # [rows, HV, V, K] or [N, C, HV, V, K]
 
 
 def _thread_limit(threads):
@@ -71,12 +72,17 @@ def _run(arguments, workspace):
             _core.run(*arguments, workspace, _arrays.cuda_stream(device.index))
 
 
-def fwd(q, k, v, g, beta, scale, out, A_log, dt_bias, lower_bound, initial_state=None,
-        final_state=None, cu_seqlens=None, *, workspace=None, state_pool=None, state_indices=None,
-        has_initial_state=None, checkpoint_state=None, checkpoint_offsets=None,
-        checkpoint_slots=None, checkpoint_every=0, gate="lower_bound", qk_l2norm=True,
-        beta_form="logits", neg_eigval=False, state_layout="vk", backend=None, precision="fp32",
-        threads=None) -> None:
+def fwd(q: Array, k: Array, v: Array, g: Array, beta: Array, scale: float | None, out: Array,
+        A_log: Array | None, dt_bias: Array | None, lower_bound: float | None,
+        initial_state: Array | None = None, final_state: Array | None = None,
+        cu_seqlens: Array | None = None, *, workspace: Array | None = None,
+        state_pool: Array | None = None, state_indices: Array | None = None,
+        has_initial_state: Array | None = None, checkpoint_state: Array | None = None,
+        checkpoint_offsets: Array | None = None, checkpoint_slots: Array | None = None,
+        checkpoint_every: int = 0, gate: Gate = "lower_bound", qk_l2norm: bool = True,
+        beta_form: BetaForm = "logits", neg_eigval: bool = False,
+        state_layout: StateLayout = "vk", backend: Backend = None, precision: Precision = "fp32",
+        threads: int | None = None) -> None:
     """The published call of the flash_kda package: writes `out` (and the states), returns None.
 
     q, k        [B, T, H, K]   bf16, fp16 or fp32
@@ -177,12 +183,18 @@ def _outputs(q, v, out, cu_seqlens, initial_state, final_state, state_pool, stat
     return out, final_state, checkpoints
 
 
-def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
-            A_log=None, dt_bias=None, qk_l2norm=True, beta_form="logits", neg_eigval=False,
-            cu_seqlens=None, initial_state=None, final_state=False, state_pool=None,
-            state_indices=None, has_initial_state=None, state_layout="vk", checkpoint_every=0,
-            checkpoint_offsets=None, checkpoints=None, checkpoint_slots=None, workspace=None,
-            backend=None, precision="fp32", threads=None) -> PrefillResult:
+def prefill(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array | None = None,
+            scale: float | None = None, gate: Gate = "lower_bound",
+            lower_bound: float | None = -5.0, A_log: Array | None = None,
+            dt_bias: Array | None = None, qk_l2norm: bool = True, beta_form: BetaForm = "logits",
+            neg_eigval: bool = False, cu_seqlens: Array | None = None,
+            initial_state: Array | None = None, final_state: Array | bool = False,
+            state_pool: Array | None = None, state_indices: Array | None = None,
+            has_initial_state: Array | None = None, state_layout: StateLayout = "vk",
+            checkpoint_every: int = 0, checkpoint_offsets: Array | None = None,
+            checkpoints: Array | None = None, checkpoint_slots: Array | None = None,
+            workspace: Array | None = None, backend: Backend = None,
+            precision: Precision = "fp32", threads: int | None = None) -> PrefillResult:
     """Kimi Delta Attention over whole sequences; T = 1 is a decode step.
 
         S <- S Diag(exp(g));  S <- S + beta (v - S k) k^T;  o = scale * S q      per token and head
@@ -231,12 +243,18 @@ def prefill(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower
     return PrefillResult(out, final_state, checkpoints)
 
 
-def describe(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lower_bound=-5.0,
-             A_log=None, dt_bias=None, qk_l2norm=True, beta_form="logits", neg_eigval=False,
-             cu_seqlens=None, initial_state=None, final_state=False, state_pool=None,
-             state_indices=None, has_initial_state=None, state_layout="vk", checkpoint_every=0,
-             checkpoint_offsets=None, checkpoints=None, checkpoint_slots=None, workspace=None,
-             backend=None, precision="fp32", threads=None) -> str:
+def describe(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array | None = None,
+             scale: float | None = None, gate: Gate = "lower_bound",
+             lower_bound: float | None = -5.0, A_log: Array | None = None,
+             dt_bias: Array | None = None, qk_l2norm: bool = True,
+             beta_form: BetaForm = "logits", neg_eigval: bool = False,
+             cu_seqlens: Array | None = None, initial_state: Array | None = None,
+             final_state: Array | bool = False, state_pool: Array | None = None,
+             state_indices: Array | None = None, has_initial_state: Array | None = None,
+             state_layout: StateLayout = "vk", checkpoint_every: int = 0,
+             checkpoint_offsets: Array | None = None, checkpoints: Array | None = None,
+             checkpoint_slots: Array | None = None, workspace: Array | None = None,
+             backend: Backend = None, precision: Precision = "fp32", threads: int | None = None) -> str:
     """The plan that prefill makes for these arguments, in one line: backend, instruction set,
     algorithm, chunk size, why. Looks at types, shapes, strides and options, not at the data, and
     raises what prefill would raise for them."""
@@ -258,7 +276,7 @@ def describe(q, k, v, g, beta, *, out=None, scale=None, gate="lower_bound", lowe
     return _core.check(*arguments)
 
 
-def supports(*args, **options) -> tuple[bool, str]:
+def supports(*args: Any, **options: Any) -> tuple[bool, str]:
     """Whether prefill with these arguments would run, and why not: (True, "") or (False, reason).
 
     For dispatchers that fall back to other kernels. Types, shapes, strides, options and what the

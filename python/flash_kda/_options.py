@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
+
+Array = Any  # torch.Tensor, numpy.ndarray, anything with __dlpack__
 
 Gate = Literal["lower_bound", "softplus", "log"]
 BetaForm = Literal["logits", "activated"]

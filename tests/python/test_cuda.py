@@ -72,9 +72,9 @@ def test_the_published_call_and_nn_parameters():
 def test_it_runs_on_the_current_stream_and_does_not_wait():
     inputs = on_gpu(make_inputs(T=256, K=128, V=128))
     expected = flash_kda.prefill(**inputs).out
-    torch.cuda.synchronize()
-    stream = torch.cuda.Stream()
     late = torch.zeros_like(inputs["q"])
+    stream = torch.cuda.Stream()
+    torch.cuda.synchronize()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(int(2e8))  # about 0.1 s: the call must return long before
         late.copy_(inputs["q"])      # and must read q after this copy
