@@ -6,10 +6,10 @@
 # versions.
 #
 #   FLASH_KDA_CUDA        AUTO (build it where nvcc is found), ON (fail without), OFF
-#   FLASH_KDA_CUDA_ARCHS  compute capabilities; machine code for each, PTX of the last for newer GPUs
+#   FLASH_KDA_CUDA_ARCHS  compute capabilities times ten; machine code for each
 #   FLASH_KDA_NVCC        the compiler
 
-set(FLASH_KDA_CUDA OFF CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
+set(FLASH_KDA_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
 set_property(CACHE FLASH_KDA_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(FLASH_KDA_CUDA_ARCHS "80;86;89;90;100;103;120;121" CACHE STRING
     "Compute capabilities to compile the CUDA backend for, times ten")
@@ -64,14 +64,18 @@ function(flash_kda_compile_cuda out_objects variant)
   set(${out_objects} ${objects} PARENT_SCOPE)
 endfunction()
 
-# -gencode flags for machine code of every chosen architecture, and PTX of the last.
+# -gencode flags for machine code of every chosen architecture, and PTX for newer GPUs. The sources
+# know two levels, SM80 and SM90 and above: the front end compiles each once, ptxas makes the rest.
 function(flash_kda_hardware_flags out_flags)
   set(flags)
   foreach(arch IN LISTS FLASH_KDA_CUDA_ARCHS)
-    list(APPEND flags -gencode "arch=compute_${arch},code=sm_${arch}")
-    set(last ${arch})
+    set(level 80)
+    if(arch GREATER_EQUAL 90)
+      set(level 90)
+    endif()
+    list(APPEND flags -gencode "arch=compute_${level},code=sm_${arch}")
   endforeach()
-  list(APPEND flags -gencode "arch=compute_${last},code=compute_${last}")
+  list(APPEND flags -gencode "arch=compute_${level},code=compute_${level}")
   set(${out_flags} ${flags} PARENT_SCOPE)
 endfunction()
 

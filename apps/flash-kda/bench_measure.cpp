@@ -23,32 +23,29 @@ bool is_enough(const std::vector<double>& milliseconds, const Effort& effort) {
 }  // namespace
 
 Result<std::vector<Measurement>> measure(const NamedShape& shape,
-                                         const std::vector<PlanOptions>& variants,
+                                         const std::vector<Variant>& variants,
                                          const Effort& effort) {
   std::vector<Measurement> measurements;
-  std::vector<OwnedTensor> workspaces;
-  for (const PlanOptions& options : variants) {
-    Result<Plan> plan = make_plan(shape.problem, options);
+  std::vector<std::unique_ptr<TimedCall>> calls;
+  const BenchData data(shape);
+  for (const Variant& variant : variants) {
+    Result<Plan> plan = make_plan(shape.problem, variant.options);
     if (!plan.ok()) return plan.status();
     if (Status status = verify_before_measuring(shape, *plan); !status.ok()) return status;
-    workspaces.emplace_back(DType::kU8,
-                            std::vector{static_cast<std::int64_t>(plan->workspace_bytes)});
-    measurements.push_back({*std::move(plan), {}});
+    Result<std::unique_ptr<TimedCall>> call = make_timed_call(*plan, variant.cache, data.tensors());
+    if (!call.ok()) return call.status();
+    calls.push_back(std::move(*call));
+    measurements.push_back({variant, *std::move(plan), {}});
   }
-  const BenchData data(shape);
   const auto all_enough = [&] {
     return std::ranges::all_of(
         measurements, [&](const Measurement& m) { return is_enough(m.milliseconds, effort); });
   };
   for (bool warm = false; !warm || !all_enough(); warm = true) {
     for (std::size_t i = 0; i < measurements.size(); ++i) {
-      Measurement& measurement = measurements[i];
-      const Workspace workspace{workspaces[i].view().data, measurement.plan.workspace_bytes};
-      const apps::Stopwatch watch;
-      if (Status status = run(measurement.plan, data.tensors(), workspace); !status.ok()) {
-        return status;
-      }
-      if (warm) measurement.milliseconds.push_back(watch.seconds() * 1e3);
+      const Result<double> milliseconds = calls[i]->run_once();
+      if (!milliseconds.ok()) return milliseconds.status();
+      if (warm) measurements[i].milliseconds.push_back(*milliseconds);
     }
   }
   return measurements;

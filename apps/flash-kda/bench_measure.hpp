@@ -5,6 +5,7 @@
 
 #include "apps/common/timing.hpp"
 #include "apps/flash-kda/shapes.hpp"
+#include "apps/flash-kda/timed_call.hpp"
 #include "flash_kda/flash_kda.hpp"
 
 namespace flash_kda::cli {
@@ -14,14 +15,20 @@ struct Effort {
   double min_seconds = 0.3;  // of counted time of each variant, unless 1000 rounds come first
 };
 
+struct Variant {
+  PlanOptions options;
+  Cache cache = Cache::kAsIs;
+};
+
 struct Measurement {
+  Variant variant;
   Plan plan;
   std::vector<double> milliseconds;  // one a round
 };
 
 // All variants run on the same tensors.
 Result<std::vector<Measurement>> measure(const NamedShape& shape,
-                                         const std::vector<PlanOptions>& variants,
+                                         const std::vector<Variant>& variants,
                                          const Effort& effort);
 
 // The same backend, precision, algorithm, gate, types and head sizes on few tokens and heads

@@ -16,8 +16,8 @@ namespace {
 using apps::Json;
 
 // What makes two rows the same measurement.
-constexpr const char* kKey[] = {"backend", "precision", "threads", "gate", "dtype", "B",
-                                "T",       "H",         "HV",      "K",    "V",     "lengths"};
+constexpr const char* kKey[] = {"backend", "precision", "threads", "cache", "gate", "dtype",  "B",
+                                "T",       "H",         "HV",      "K",     "V",    "lengths"};
 constexpr const char* kNumbers[] = {"threads", "B",         "T",      "H",      "HV",    "K",
                                     "V",       "median_ms", "p10_ms", "p90_ms", "gflops"};
 constexpr const char* kWords[] = {"shape", "backend", "precision"};
@@ -49,6 +49,11 @@ Status check_row(const std::string& path, const Json& row, std::size_t index) {
   return {};
 }
 
+Json word_of(Cache cache) {
+  if (cache == Cache::kAsIs) return nullptr;
+  return cache == Cache::kWarm ? "warm" : "cold";
+}
+
 bool same_measurement(const Json& a, const Json& b) {
   return std::ranges::all_of(kKey, [&](const char* name) {
     return a.value(name, Json(nullptr)) == b.value(name, Json(nullptr));
@@ -57,7 +62,16 @@ bool same_measurement(const Json& a, const Json& b) {
 
 }  // namespace
 
-Json bench_machine_json(const PeaksByThreads& peaks) {
+std::optional<MachinePeaks> Ceilings::of(const Measurement& measurement) const {
+  if (measurement.plan.config.backend == BackendKind::kCuda) {
+    if (!gpu) return std::nullopt;
+    return MachinePeaks{.copy_gbs = gpu->copy_gbs};
+  }
+  const auto found = cpu.find(measurement.variant.options.threads);
+  return found == cpu.end() ? std::nullopt : found->second;
+}
+
+Json bench_machine_json(const Ceilings& ceilings) {
   const apps::Machine machine = apps::describe_machine();
   Json json = {{"cpu", machine.cpu},
                {"cores", machine.logical_cpus},
@@ -67,12 +81,15 @@ Json bench_machine_json(const PeaksByThreads& peaks) {
                {"date", apps::utc_time()},
                {"version", version()},
                {"peaks", Json::array()}};
-  for (const auto& [threads, measured] : peaks) {
+  for (const auto& [threads, measured] : ceilings.cpu) {
     if (!measured) continue;
     json["peaks"].push_back({{"threads", threads},
                              {"fma_gflops", measured->fma_gflops},
                              {"bf16_gflops", measured->bf16_gflops},
                              {"copy_gbs", measured->copy_gbs}});
+  }
+  if (ceilings.gpu) {
+    json["gpu"] = {{"name", ceilings.gpu->name}, {"copy_gbs", ceilings.gpu->copy_gbs}};
   }
   return json;
 }
@@ -92,6 +109,7 @@ Json bench_row_json(const NamedShape& shape, const Measurement& measurement,
           {"precision", word_of(config.precision)},
           {"algorithm", to_string(config.algorithm)},
           {"threads", config.threads},
+          {"cache", word_of(measurement.variant.cache)},
           {"dtype", word_of(p.qkv_dtype)},
           {"gate", word_of(p.gate.kind)},
           {"B", p.batch},
@@ -120,6 +138,7 @@ void print_bench_rows(const Json& report) {
                      {"backend"},
                      {"precision"},
                      {"threads", kRight},
+                     {"cache"},
                      {"ms", kRight},
                      {"p10", kRight},
                      {"p90", kRight},
@@ -131,9 +150,9 @@ void print_bench_rows(const Json& report) {
   for (const Json& row : report["rows"]) {
     const double token_heads = row["token_heads_per_second"];
     table.add_row({row["shape"], row["backend"], row["precision"], apps::cell(row["threads"]),
-                   apps::cell(row["median_ms"], "{:.3f}"), apps::cell(row["p10_ms"], "{:.3f}"),
-                   apps::cell(row["p90_ms"], "{:.3f}"), fmt::format("{:.3f}", token_heads / 1e6),
-                   apps::cell(row["gflops"], "{:.1f}"),
+                   apps::cell(row["cache"]), apps::cell(row["median_ms"], "{:.3f}"),
+                   apps::cell(row["p10_ms"], "{:.3f}"), apps::cell(row["p90_ms"], "{:.3f}"),
+                   fmt::format("{:.3f}", token_heads / 1e6), apps::cell(row["gflops"], "{:.1f}"),
                    apps::cell(row["percent_of_peak"], "{:.1f}"), apps::cell(row["gbs"], "{:.2f}"),
                    apps::cell(row["percent_of_copy"], "{:.1f}")});
   }
@@ -166,6 +185,7 @@ Json compare_json(const Json& report, const Json& old_report) {
                             {"backend", row["backend"]},
                             {"precision", row["precision"]},
                             {"threads", row["threads"]},
+                            {"cache", row.value("cache", Json(nullptr))},
                             {"old_ms", before},
                             {"new_ms", now},
                             {"speedup", now > 0 ? Json(before / now) : Json(nullptr)}});
@@ -182,13 +202,14 @@ void print_comparison(const Json& comparison, const std::string& old_path) {
                      {"backend"},
                      {"precision"},
                      {"threads", kRight},
+                     {"cache"},
                      {"old ms", kRight},
                      {"new ms", kRight},
                      {"speed-up", kRight}});
   for (const Json& row : comparison) {
     table.add_row({row["shape"], row["backend"], row["precision"], apps::cell(row["threads"]),
-                   apps::cell(row["old_ms"], "{:.3f}"), apps::cell(row["new_ms"], "{:.3f}"),
-                   apps::cell(row["speedup"], "{:.3f}x")});
+                   apps::cell(row["cache"]), apps::cell(row["old_ms"], "{:.3f}"),
+                   apps::cell(row["new_ms"], "{:.3f}"), apps::cell(row["speedup"], "{:.3f}x")});
   }
   table.print();
 }

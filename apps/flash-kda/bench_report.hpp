@@ -13,7 +13,15 @@ namespace flash_kda::cli {
 
 using PeaksByThreads = std::map<int, std::optional<MachinePeaks>>;
 
-apps::Json bench_machine_json(const PeaksByThreads& peaks);
+// The ceilings that rows are held against; those absent were not measured.
+struct Ceilings {
+  PeaksByThreads cpu;
+  std::optional<Gpu> gpu;
+
+  std::optional<MachinePeaks> of(const Measurement& measurement) const;
+};
+
+apps::Json bench_machine_json(const Ceilings& ceilings);
 apps::Json bench_row_json(const NamedShape& shape, const Measurement& measurement,
                           const std::optional<MachinePeaks>& peaks);
 void print_bench_rows(const apps::Json& report);

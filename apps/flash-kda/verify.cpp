@@ -67,8 +67,8 @@ std::vector<Variant> variants(const VerifyCommandOptions& options) {
   std::vector<Variant> list;
   for (const BackendKind backend : backends()) {
     if (options.backend ? *options.backend != backend : !backend_info(backend).available) continue;
-    // The reference is fp64 whatever the plan says.
-    const bool has_precisions = backend != BackendKind::kReference;
+    // The reference is fp64 whatever the plan says, and on a GPU the algorithm fixes the precision.
+    const bool has_precisions = backend == BackendKind::kCpu;
     for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
       if (options.precision && *options.precision != precision && has_precisions) continue;
       if (!has_precisions && precision != Precision::kF32) continue;
@@ -227,8 +227,14 @@ Result<std::vector<VerifyRow>> verify_file(const VerifyCommandOptions& options,
 
 ExitCode run_verify(const VerifyCommandOptions& options) {
   if (options.list) return list_cases(options);
+  if (options.backend) {
+    const BackendInfo info = backend_info(*options.backend);
+    if (!info.available) {
+      return fail(Status::unsupported("--backend " + word_of(*options.backend) + ": " +
+                                      info.unavailable_reason));
+    }
+  }
   const std::vector<Variant> tried = variants(options);
-  if (tried.empty()) return fail(Status::unsupported("--backend: not built into this tool"));
   const Result<std::vector<VerifyRow>> rows =
       options.input.empty() ? verify_cases(options, tried) : verify_file(options, tried);
   if (!rows.ok()) return fail(rows.status());

@@ -10,6 +10,12 @@ TensorView view_of(const Matrix& x, std::initializer_list<std::int64_t> shape) {
   return TensorView::contiguous(const_cast<float*>(x.data()), DType::kF32, shape);
 }
 
+using BF16Matrix = Eigen::Matrix<Eigen::bfloat16, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+TensorView view_of(BF16Matrix& x, std::initializer_list<std::int64_t> shape) {
+  return TensorView::contiguous(x.data(), DType::kBF16, shape);
+}
+
 TensorView view_of(const RowVector& x) {
   return TensorView::contiguous(const_cast<float*>(x.data()), DType::kF32, {x.size()});
 }
@@ -28,6 +34,11 @@ StateBuffer KdaCaller::zero_state() const {
   return StateBuffer(elements * size_of(state_dtype_));
 }
 
+// The CUDA backend reads bf16 only.
+DType KdaCaller::qkv_dtype() const {
+  return options_.backend == BackendKind::kCuda ? DType::kBF16 : DType::kF32;
+}
+
 Problem KdaCaller::problem_for(std::int64_t tokens) const {
   Problem problem;
   problem.tokens = tokens;
@@ -35,7 +46,8 @@ Problem KdaCaller::problem_for(std::int64_t tokens) const {
   problem.v_heads = config_.n_heads_v;
   problem.head_dim_k = config_.head_dim;
   problem.head_dim_v = config_.head_dim;
-  problem.qkv_dtype = problem.out_dtype = DType::kF32;
+  problem.qkv_dtype = qkv_dtype();
+  problem.out_dtype = DType::kF32;
   problem.gate_dtype = problem.beta_dtype = DType::kF32;
   problem.gate = config_.gate;
   problem.state.dtype = state_dtype_;
@@ -81,9 +93,19 @@ Status KdaCaller::run(const LayerWeights& weights, const KdaInputs& inputs, Stat
 
   out.resize(tokens, config_.width_v());
   Tensors tensors;
-  tensors.q = view_of(inputs.q, {1, tokens, heads_qk, dim});
-  tensors.k = view_of(inputs.k, {1, tokens, heads_qk, dim});
-  tensors.v = view_of(inputs.v, {1, tokens, heads_v, dim});
+  BF16Matrix q, k, v;
+  if (qkv_dtype() == DType::kBF16) {
+    q = inputs.q.cast<Eigen::bfloat16>();
+    k = inputs.k.cast<Eigen::bfloat16>();
+    v = inputs.v.cast<Eigen::bfloat16>();
+    tensors.q = view_of(q, {1, tokens, heads_qk, dim});
+    tensors.k = view_of(k, {1, tokens, heads_qk, dim});
+    tensors.v = view_of(v, {1, tokens, heads_v, dim});
+  } else {
+    tensors.q = view_of(inputs.q, {1, tokens, heads_qk, dim});
+    tensors.k = view_of(inputs.k, {1, tokens, heads_qk, dim});
+    tensors.v = view_of(inputs.v, {1, tokens, heads_v, dim});
+  }
   tensors.g = view_of(inputs.g_raw, {1, tokens, heads_v, dim});
   tensors.beta = view_of(inputs.beta_logits, {1, tokens, heads_v});
   tensors.out = view_of(out, {1, tokens, heads_v, dim});

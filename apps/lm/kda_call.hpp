@@ -39,6 +39,7 @@ class KdaCaller {
 
   Result<const Plan*> plan_for(std::int64_t tokens);
   Problem problem_for(std::int64_t tokens) const;
+  DType qkv_dtype() const;
   Workspace workspace_of(const Plan& plan);
 
   ModelConfig config_;

@@ -1,6 +1,6 @@
 // Speed of the CPU backend against this core's own peaks. Every run is paired with a sample of the
 // peaks taken just before it, so that a machine whose speed drifts changes both alike; the median
-// of those ratios is what to quote.
+// of those ratios is what to quote. With several threads, one thread runs in the same rounds.
 //
 //   cpu_kernel_bench [--tokens T] [--heads H] [--dim D] [--rounds N] [--threads N] [--gate 0|1|2]
 #include <algorithm>
@@ -101,8 +101,10 @@ struct Variant {
   Precision precision;
   Algorithm algorithm;
   Plan plan;
+  Plan one_thread;
   std::vector<double> seconds;
-  std::vector<double> of_peak;  // each run's speed over the peak sampled just before it
+  std::vector<double> of_peak;             // each run's speed over the peak sampled just before it
+  std::vector<double> one_thread_seconds;  // wall time, when the plan has more threads
 };
 
 double median(std::vector<double> values) {
@@ -110,17 +112,30 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double time_run(const Variant& variant, const Data& data, std::byte* memory) {
+struct Time {
+  double wall;
+  double cpu;  // of the calling thread
+};
+
+Time time_run(const Plan& plan, const Data& data, std::byte* memory) {
   const auto start = std::chrono::steady_clock::now();
   const double cpu_start = benchmarks::thread_cpu_seconds();
-  const Status status = run(variant.plan, data.tensors, {memory, variant.plan.workspace_bytes});
+  const Status status = run(plan, data.tensors, {memory, plan.workspace_bytes});
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     std::exit(1);
   }
-  // One thread is timed by its CPU time, which neighbours on a busy machine do not lengthen.
-  if (variant.plan.config.threads == 1) return benchmarks::thread_cpu_seconds() - cpu_start;
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+          benchmarks::thread_cpu_seconds() - cpu_start};
+}
+
+// One thread is timed by its CPU time, which neighbours on a busy machine do not lengthen. More
+// threads run once before: a core that idled while the peaks were sampled takes milliseconds to
+// come back on a virtual machine, and a model's layers follow each other.
+double time_variant(const Variant& variant, const Data& data, std::byte* memory) {
+  if (variant.plan.config.threads > 1) time_run(variant.plan, data, memory);
+  const Time time = time_run(variant.plan, data, memory);
+  return variant.plan.config.threads == 1 ? time.cpu : time.wall;
 }
 
 }  // namespace
@@ -140,16 +155,19 @@ int main(int argc, char** argv) {
   };
   std::size_t bytes = 0;
   for (Variant& variant : variants) {
-    const Result<Plan> plan = make_plan(problem, {.backend = BackendKind::kCpu,
-                                                  .precision = variant.precision,
-                                                  .threads = o.threads,
-                                                  .algorithm = variant.algorithm});
+    PlanOptions options{.backend = BackendKind::kCpu,
+                        .precision = variant.precision,
+                        .threads = o.threads,
+                        .algorithm = variant.algorithm};
+    const Result<Plan> plan = make_plan(problem, options);
     if (!plan.ok()) {
       std::fprintf(stderr, "%s\n", plan.status().message().c_str());
       return 1;
     }
     variant.plan = *plan;
-    bytes = std::max(bytes, plan->workspace_bytes);
+    options.threads = 1;
+    variant.one_thread = *make_plan(problem, options);
+    bytes = std::max({bytes, plan->workspace_bytes, variant.one_thread.workspace_bytes});
   }
   std::byte* memory = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
   const double gflop = 7e-9 * static_cast<double>(o.tokens * o.heads * o.dim * o.dim);
@@ -163,8 +181,12 @@ int main(int argc, char** argv) {
       bf16.push_back(peaks.bf16_gflops);
       const double peak =
           variant.precision == Precision::kBF16 ? peaks.bf16_gflops : peaks.fma_gflops;
-      variant.seconds.push_back(time_run(variant, data, memory));
+      variant.seconds.push_back(time_variant(variant, data, memory));
       variant.of_peak.push_back(gflop / variant.seconds.back() / (peak * o.threads));
+      if (o.threads > 1) {
+        time_run(variant.one_thread, data, memory);
+        variant.one_thread_seconds.push_back(time_run(variant.one_thread, data, memory).wall);
+      }
     }
   }
   std::free(memory);
@@ -177,6 +199,11 @@ int main(int argc, char** argv) {
         "%-15s %-10s min %8.3f ms  median %8.3f ms  %5.1f %% of peak (median)  workspace %zu\n",
         variant.name, variant.plan.config.target.c_str(), best * 1e3, median(variant.seconds) * 1e3,
         100.0 * median(variant.of_peak), variant.plan.workspace_bytes);
+    if (o.threads > 1) {
+      const double one = median(variant.one_thread_seconds);
+      std::printf("%-15s one thread, same rounds: median %8.3f ms, %d threads are %.2f times it\n",
+                  "", one * 1e3, o.threads, one / median(variant.seconds));
+    }
   }
   return 0;
 }

@@ -1,10 +1,10 @@
-"""The C ABI through ctypes, as much of it as the comparison needs: one fixed-length call."""
+"""The C ABI through ctypes, as much of it as the comparisons need."""
 
 import ctypes
 
 import torch
 
-BACKEND_REFERENCE, BACKEND_CPU = 0, 1
+BACKEND_REFERENCE, BACKEND_CPU, BACKEND_CUDA = 0, 1, 2
 PRECISIONS = {"fp32": 0, "bf16": 1}
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int32: 3, torch.int64: 4}
 
@@ -61,20 +61,28 @@ class Library:
         if status != 0:
             raise ValueError(self.lib.flash_kda_last_error().decode())
 
-    def prepare(self, tensors, backend, precision, threads):
-        """A function without arguments that runs the call. tensors: name -> torch tensor."""
+    def prepare(self, tensors, backend, precision, threads, plan_fields=None):
+        """A function that runs the call, on a CUDA stream if it is given one.
+
+        tensors: name -> torch tensor; lengths vary when cu_seqlens is among them. plan_fields:
+        further fields of flash_kda_plan_options.
+        """
         problem, options, views = Problem(), PlanOptions(), Tensors()
         self.lib.flash_kda_problem_init(ctypes.byref(problem))
         self.lib.flash_kda_plan_options_init(ctypes.byref(options))
         self.lib.flash_kda_tensors_init(ctypes.byref(views))
         problem.batch, problem.tokens, problem.qk_heads, problem.head_dim_k = tensors["q"].shape
         problem.v_heads, problem.head_dim_v = tensors["v"].shape[2:]
+        if "cu_seqlens" in tensors:
+            problem.num_sequences = tensors["cu_seqlens"].numel() - 1
         problem.qkv_dtype = DTYPES[tensors["q"].dtype]
         problem.out_dtype = DTYPES[tensors["out"].dtype]
         problem.gate_dtype = DTYPES[tensors["g"].dtype]
         problem.beta_dtype = DTYPES[tensors["beta"].dtype]
         options.backend, options.threads = backend, threads
         options.precision = PRECISIONS[precision]
+        for name, value in (plan_fields or {}).items():
+            setattr(options, name, value)
         for name, tensor in tensors.items():
             setattr(views, name, Tensor.of(tensor))
 
@@ -82,12 +90,14 @@ class Library:
         self.check(self.lib.flash_kda_plan_create(ctypes.byref(problem), ctypes.byref(options),
                                                   ctypes.byref(plan)))
         size = self.lib.flash_kda_plan_workspace_bytes(plan)
-        workspace = torch.empty(size + 64, dtype=torch.uint8)
-        address = (workspace.data_ptr() + 63) // 64 * 64
+        workspace = torch.empty(size + 256, dtype=torch.uint8, device=tensors["q"].device)
+        address = (workspace.data_ptr() + 255) // 256 * 256
 
-        def call(keep=(workspace, tensors)):  # the views point into what `keep` holds
+        def call(stream=None, keep=(workspace, tensors)):  # the views point into what `keep` holds
             self.check(self.lib.flash_kda_run(plan, ctypes.byref(views), ctypes.c_void_p(address),
-                                              ctypes.c_size_t(size), None))
+                                              ctypes.c_size_t(size), ctypes.c_void_p(stream)))
+
+        call.workspace_bytes = size
 
         call.description = self.lib.flash_kda_plan_describe(plan).decode()
         return call

@@ -37,6 +37,7 @@ enum class Algorithm : std::int32_t {
   kAuto,       // the plan decides; never found in a Plan
   kRecurrent,  // token by token
   kChunked,    // chunks of config.chunk_size tokens
+  kFused,      // the same in one kernel; CUDA, compute capability 9.0 only
 };
 
 struct PlanOptions {

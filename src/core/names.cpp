@@ -140,6 +140,8 @@ const char* to_string(Algorithm algorithm) {
       return "recurrent";
     case Algorithm::kChunked:
       return "chunked";
+    case Algorithm::kFused:
+      return "fused";
   }
   return "unknown algorithm";
 }
@@ -172,7 +174,7 @@ std::string to_string(const Problem& p) {
 std::string to_string(const Config& config) {
   std::string text = fmt::format("{} {} {} {}", to_string(config.backend), config.target,
                                  to_string(config.precision), to_string(config.algorithm));
-  if (config.algorithm == Algorithm::kChunked) text += fmt::format(" C{}", config.chunk_size);
+  if (config.chunk_size > 1) text += fmt::format(" C{}", config.chunk_size);
   return text + fmt::format(" v_panel={} work_items={} threads={}: {}", config.v_panel,
                             config.work_items, config.threads, config.reason);
 }

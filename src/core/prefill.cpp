@@ -72,8 +72,8 @@ Status check_options(const PlanOptions& options) {
     return Status::invalid_argument(fmt::format("precision: expected 0 to 1, got {}", precision));
   }
   const auto algorithm = static_cast<int>(options.algorithm);
-  if (algorithm < 0 || algorithm > static_cast<int>(Algorithm::kChunked)) {
-    return Status::invalid_argument(fmt::format("algorithm: expected 0 to 2, got {}", algorithm));
+  if (algorithm < 0 || algorithm > static_cast<int>(Algorithm::kFused)) {
+    return Status::invalid_argument(fmt::format("algorithm: expected 0 to 3, got {}", algorithm));
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // The fast CPU backend: what it supports, how it plans, and the loop over work items.
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <string>
 
 #include "core/backend.hpp"
@@ -86,6 +87,8 @@ struct Job {
   Algorithm algorithm;
   std::byte* memory;
   std::size_t bytes_per_thread;
+  SharedItem* shared;  // one a thread
+  int team;
   std::atomic<std::int64_t> next{0};
 };
 
@@ -94,15 +97,22 @@ void work_on(void* context, int worker) {
   const ItemContext item_context{
       job.call, job.kernels, job.split,
       job.memory + job.bytes_per_thread * static_cast<std::size_t>(worker)};
+  SharedItem& own = job.shared[worker];
   for (;;) {
-    const std::int64_t index = job.next.fetch_add(1, std::memory_order_relaxed);
-    if (index >= job.split.items) return;
+    // acq_rel: who sees that no item is left also sees that earlier items were closed.
+    const std::int64_t index = job.next.fetch_add(1, std::memory_order_acq_rel);
+    if (index >= job.split.items) break;
     const WorkItem item = work_item(job.call.problem(), job.split, index);
     if (job.algorithm == Algorithm::kChunked) {
-      run_chunked_item(item_context, item);
+      run_chunked_item(item_context, item, own);
+      own.close();
     } else {
       run_recurrent_item(item_context, item);
     }
+  }
+  for (int i = 1; i < job.team; ++i) {
+    SharedItem& other = job.shared[(worker + i) % job.team];
+    if (other.is_open()) help_chunked_item(item_context, other);
   }
 }
 
@@ -151,8 +161,9 @@ class CpuBackend final : public Backend {
     config.reason = reason_of(algorithm, config, choice.split);
     const std::size_t per_thread =
         thread_bytes(problem, choice.split, config.algorithm, choice.kernels->operand_bytes);
-    plan.workspace_bytes = aligned(HostCall::workspace_bytes(problem)) +
-                           per_thread * static_cast<std::size_t>(team_size(config));
+    const auto team = static_cast<std::size_t>(team_size(config));
+    plan.workspace_bytes =
+        aligned(HostCall::workspace_bytes(problem)) + (sizeof(SharedItem) + per_thread) * team;
     return plan;
   }
 
@@ -163,13 +174,19 @@ class CpuBackend final : public Backend {
     const Choice choice = choice_of(plan.problem, config, target_of(config));
     const std::size_t per_thread =
         thread_bytes(plan.problem, choice.split, config.algorithm, choice.kernels->operand_bytes);
+    const int team = team_size(config);
+    std::byte* memory = call.backend_workspace();
+    auto* shared = reinterpret_cast<SharedItem*>(memory);
+    for (int i = 0; i < team; ++i) new (shared + i) SharedItem;
     Job job{.call = call,
             .kernels = *choice.kernels,
             .split = choice.split,
             .algorithm = config.algorithm,
-            .memory = call.backend_workspace(),
-            .bytes_per_thread = per_thread};
-    ThreadPool::instance().run(team_size(config), work_on, &job);
+            .memory = memory + sizeof(SharedItem) * static_cast<std::size_t>(team),
+            .bytes_per_thread = per_thread,
+            .shared = shared,
+            .team = team};
+    ThreadPool::instance().run(team, work_on, &job);
     return {};
   }
 

@@ -34,25 +34,39 @@ class ChunkedItem {
         block_tokens_(chunks_per_block(context.call.problem()) * kChunkSize) {
     Arena arena(context.memory);
     memory_ = carve_chunked(call_.problem(), context.split, kernels_.operand_bytes, arena);
-  }
-
-  void run() {
     for (int h = 0; h < item_.num_heads; ++h) {
       Head& head = heads_[h];
       head.index = item_.first_head + h;
       head.input = head_input(call_, sequence_, head.index);
       head.out = head_output(call_, sequence_, head.index);
       head.params = head_params(call_, head.index, memory_.dt_bias + h * k_pad_);
-      load_states(h);
     }
-    for (std::int64_t t = 0; t < sequence_.length; t += block_tokens_) {
-      const std::int64_t end = std::min(t + block_tokens_, sequence_.length);
-      for (int h = 0; h < item_.num_heads; ++h) run_block(h, t, end);
+  }
+
+  float* own_states() const { return memory_.states; }
+
+  // Blocks of free heads until none is left. States are the item owner's, all else is this
+  // thread's.
+  void run(SharedItem& shared) {
+    states_ = shared.states();
+    for (int h = shared.take(); h >= 0; h = shared.take()) {
+      run_next_block(h, shared.head(h));
+      shared.give_back(h);
     }
-    for (int h = 0; h < item_.num_heads; ++h) store_final_state(h);
   }
 
  private:
+  void run_next_block(int h, HeadProgress& head) {
+    if (head.step.load(std::memory_order_relaxed) == HeadStep::kUnstarted) load_states(h);
+    const std::int64_t begin = head.next_token.load(std::memory_order_relaxed);
+    const std::int64_t end = std::min(begin + block_tokens_, sequence_.length);
+    if (begin < end) run_block(h, begin, end);
+    if (end == sequence_.length) store_final_state(h);
+    head.next_token.store(end, std::memory_order_relaxed);
+    head.step.store(end == sequence_.length ? HeadStep::kDone : HeadStep::kRunning,
+                    std::memory_order_relaxed);
+  }
+
   // Tokens [begin, end) of one head, stopping at checkpoints. A checkpoint inside a chunk takes the
   // chunk's first tokens as a tail, as a run over the prefix would, and then goes back.
   void run_block(int h, std::int64_t begin, std::int64_t end) {
@@ -160,8 +174,8 @@ class ChunkedItem {
   }
 
   float* state(int h, int panel) {
-    return memory_.states + static_cast<std::size_t>(h * num_panels_ + panel) *
-                                static_cast<std::size_t>(k_pad_ * kPanelWidth);
+    return states_ + static_cast<std::size_t>(h * num_panels_ + panel) *
+                         static_cast<std::size_t>(k_pad_ * kPanelWidth);
   }
   int columns(int panel) const {
     return std::min(kPanelWidth, item_.num_columns - panel * kPanelWidth);
@@ -176,13 +190,20 @@ class ChunkedItem {
   const int num_panels_;
   const std::int64_t block_tokens_;
   ChunkedMemory memory_;
+  float* states_ = nullptr;  // [heads, panels, K_pad, W], the owner's
   Head heads_[kMaxHeadsPerItem];
 };
 
 }  // namespace
 
-void run_chunked_item(const ItemContext& context, const WorkItem& item) {
-  ChunkedItem(context, item).run();
+void run_chunked_item(const ItemContext& context, const WorkItem& item, SharedItem& shared) {
+  ChunkedItem chunked(context, item);
+  shared.open(item, chunked.own_states());
+  chunked.run(shared);
+}
+
+void help_chunked_item(const ItemContext& context, SharedItem& shared) {
+  ChunkedItem(context, shared.item()).run(shared);
 }
 
 }  // namespace flash_kda::cpu

@@ -1,9 +1,13 @@
 // The CUDA backend: asks the runtime what device there is, plans, and launches.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 #include "core/backend.hpp"
 #include "cuda/bind_params.hpp"
 #include "cuda/planner/two_kernel_plan.hpp"
+#include "cuda/sm90/bind_fused.hpp"
+#include "cuda/sm90/fused_plan.hpp"
 #include "cuda/two_kernel/launch.hpp"
 #include "fmt/format.h"
 
@@ -70,6 +74,18 @@ class CudaBackend final : public Backend {
     Plan plan;
     plan.problem = problem;
     plan.config = choose_config(problem, options, *device);
+    const bool asked = options.algorithm == Algorithm::kFused;
+    const bool preferred = options.algorithm == Algorithm::kAuto &&
+                           plan.config.algorithm == Algorithm::kChunked &&
+                           sm90::prefers_fused(problem);
+    if (asked || preferred) {
+      const std::string reason = sm90::why_not_fused(problem, *device);
+      if (reason.empty()) {
+        plan.config = sm90::fused_config(problem, *device);
+      } else if (asked) {
+        return Status::unsupported(fmt::format("algorithm fused: {}", reason));
+      }
+    }
     plan.workspace_bytes = lay_out_workspace(problem, plan.config).bytes;
     return plan;
   }
@@ -90,12 +106,27 @@ class CudaBackend final : public Backend {
           launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes), context);
       if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
     }
+    if (plan.config.algorithm == Algorithm::kFused) {
+      return run_fused(plan, tensors, *device, context);
+    }
     return plan.config.algorithm == Algorithm::kRecurrent
                ? run_recurrent(plan, tensors, bytes, context)
                : run_chunked(plan, tensors, bytes, context);
   }
 
  private:
+  static Status run_fused(const Plan& plan, const Tensors& tensors, const DeviceLimits& device,
+                          const LaunchContext& context) {
+#if defined(FLASH_KDA_HAVE_SM90)
+    const sm90::FusedParams params = sm90::bind_fused(plan, tensors);
+    const cudaError_t error =
+        sm90::launch_fused(params, std::min(params.items, device.multiprocessors), context);
+    return error == cudaSuccess ? Status() : device_error("launch of the fused kernel", error);
+#else
+    return Status::unsupported(sm90::why_not_fused(plan.problem, device));
+#endif
+  }
+
   static Status run_recurrent(const Plan& plan, const Tensors& tensors, std::byte* workspace,
                               const LaunchContext& context) {
     const cudaError_t error = launch_recurrent(bind_recurrent(plan, tensors, workspace),

@@ -30,6 +30,7 @@ class CliTest(unittest.TestCase):
 
     def run_tool(self, *arguments, **options):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FLASH_KDA_")}
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # the same answers with and without a GPU
         environment.update(options.pop("env", {}))
         return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True,
                               env=environment, timeout=300, **options)

@@ -3,8 +3,9 @@
 
     check_resources.py NVCC SOURCE_DIR TABLE ARCH... [--update]
 
-One line per kernel and architecture: registers, spilled bytes, stack bytes, static shared bytes.
-Fails on any difference, and on any spill or stack. --update writes the table.
+One line per kernel and architecture: registers, spilled bytes, stack bytes, static shared bytes,
+and how many blocks of the largest size fit on a multiprocessor. Fails on any difference, and on any
+spill or stack. --update writes the table.
 """
 import os
 import re
@@ -14,6 +15,32 @@ import tempfile
 
 KERNELS = ["checkpoint_rows", "merge", "prepare", "recurrence", "recurrent"]
 
+# Threads of the largest block, and dynamic shared bytes: four stages of chunk images with their
+# barriers, padded to 128, and one more image for checkpoints.
+THREADS = {"checkpoint_rows_kernel": 256, "merge_kernel<128>": 128, "merge_kernel<64>": 64,
+           "prepare_kernel<128>": 64, "prepare_kernel<64>": 32, "recurrent_kernel<128>": 128,
+           "recurrent_kernel<64>": 128}
+RECURRENCE_THREADS = 256
+DYNAMIC_SHARED = {"recurrence_kernel<128,0,0>": 55680, "recurrence_kernel<128,0,1>": 69632,
+                  "recurrence_kernel<128,1,0>": 55680, "recurrence_kernel<64,0,0>": 30080,
+                  "recurrence_kernel<64,0,1>": 37632, "recurrence_kernel<64,1,0>": 30080}
+
+# CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": resident threads
+# and shared bytes of a multiprocessor. All have 65536 registers, given to warps in units of 256.
+# The runtime keeps 1 KiB of shared memory of every block.
+LIMITS = {80: (2048, 164), 86: (1536, 100), 89: (1536, 100), 90: (2048, 228), 100: (2048, 228),
+          103: (2048, 228), 120: (1536, 100), 121: (1536, 100)}
+RESERVED = 1024
+
+
+def resident_blocks(name, arch, registers, shared):
+    threads = THREADS.get(name, RECURRENCE_THREADS)
+    most_threads, shared_kib = LIMITS[arch]
+    warps_by_registers = 65536 // ((registers * 32 + 255) // 256 * 256)
+    shared += DYNAMIC_SHARED.get(name, 0) + RESERVED
+    return min(warps_by_registers // ((threads + 31) // 32), most_threads // threads,
+               shared_kib * 1024 // shared)
+
 
 def demangle(symbol):
     name = re.search(r"\d+([a-z_]+_kernel)", symbol).group(1)
@@ -21,34 +48,46 @@ def demangle(symbol):
     return f"{name}<{','.join(arguments)}>" if arguments else name
 
 
-def resources(nvcc, source_dir, kernel, arch):
-    source = os.path.join(source_dir, "cuda", "two_kernel", kernel + ".cu")
+def describe(block):
+    """One "Compiling entry function" report of ptxas as a line of the table."""
+    def number(pattern):
+        match = re.search(pattern, block)
+        return int(match.group(1)) if match else 0
+    symbol, arch = re.match(r"'(\w+)' for 'sm_(\d+)'", block).groups()
+    name = demangle(symbol)
+    registers = number(r"Used (\d+) registers")
+    spilled = number(r"(\d+) bytes spill stores")
+    stack = number(r"(\d+) bytes stack frame")
+    shared = number(r"(\d+) bytes smem")
+    return (f"sm_{arch} {name} registers {registers} spilled {spilled} "
+            f"stack {stack} shared {shared} "
+            f"blocks {resident_blocks(name, int(arch), registers, shared)}")
+
+
+def resources(nvcc, source_dir, kernel, archs):
+    """The lines of one source file. The front end runs once a level, as in the build."""
+    command = [nvcc, "-std=c++20", "-O3", "-lineinfo", "-I", source_dir,
+               "-I", os.path.join(source_dir, os.pardir, "include"), "-Xptxas", "-v", "-c",
+               os.path.join(source_dir, "cuda", "two_kernel", kernel + ".cu")]
+    for arch in archs:
+        level = 90 if int(arch) >= 90 else 80
+        command += ["-gencode", f"arch=compute_{level},code=sm_{arch}"]
     with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, "-std=c++20", "-O3", "-lineinfo", "-I", source_dir,
-                   "-I", os.path.join(source_dir, os.pardir, "include"),
-                   "-gencode", f"arch=compute_{arch},code=sm_{arch}", "-Xptxas", "-v",
-                   "-c", source, "-o", os.path.join(folder, "out.o")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = []
-    for block in done.stderr.split("Compiling entry function '")[1:]:
-        def number(pattern):
-            match = re.search(pattern, block)
-            return int(match.group(1)) if match else 0
-        name = demangle(block.split("'")[0])
-        registers = number(r"Used (\d+) registers")
-        spilled = number(r"(\d+) bytes spill stores")
-        stack = number(r"(\d+) bytes stack frame")
-        shared = number(r"(\d+) bytes smem")
-        lines.append(f"sm_{arch} {name} registers {registers} spilled {spilled} stack {stack} "
-                     f"shared {shared}")
-    return sorted(lines)
+        done = subprocess.run(command + ["-o", os.path.join(folder, "out.o")],
+                              capture_output=True, text=True, check=True)
+    return [describe(block) for block in done.stderr.split("Compiling entry function ")[1:]]
+
+
+def order(line):
+    arch, name = line.split()[:2]
+    return int(arch[3:]), name
 
 
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--update"]
     nvcc, source_dir, table, *archs = arguments
-    found = [line for arch in archs for kernel in KERNELS
-             for line in resources(nvcc, source_dir, kernel, arch)]
+    found = sorted((line for kernel in KERNELS
+                    for line in resources(nvcc, source_dir, kernel, archs)), key=order)
     if "--update" in sys.argv:
         with open(table, "w", encoding="utf-8") as file:
             file.write("\n".join(found) + "\n")

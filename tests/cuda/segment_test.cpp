@@ -57,7 +57,8 @@ INSTANTIATE_TEST_SUITE_P(
                                      "packed-empty-middle", "packed-empty-last", "state-in-place",
                                      "state-bf16-kv", "state-masked", "pool-f32-vk", "pool-bf16-kv",
                                      "checkpoint-offsets", "checkpoint-every-7", "head-dim-64x128",
-                                     "head-dim-128x64", "softplus-steep", "beta-2-slow"),
+                                     "head-dim-128x64", "softplus-steep", "beta-2-slow",
+                                     "slow-1024"),
                      testing::Values(16, 48, 256)),
     [](const auto& info) {
       std::string text = std::get<0>(info.param);

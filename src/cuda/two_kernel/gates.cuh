@@ -30,18 +30,28 @@ __device__ __forceinline__ float load_bias(const TokenInputs& in, std::int64_t a
 }
 
 // g_log2 of one element from g_raw + dt_bias (or from the log decay itself).
+template <GateKind kKind>
+__device__ __forceinline__ float activate_gate(const GateHead& head, float x) {
+  if constexpr (kKind == GateKind::kLowerBound) {
+    return head.bound * sigmoid_approx(head.slope * x);
+  } else if constexpr (kKind == GateKind::kSoftplus) {
+    // log2(1 + e^x) without overflow: the larger of 0 and x, plus a correction in [0, 1].
+    const float y = kLog2e * x;
+    const float softplus_log2 = fmaxf(y, 0.0f) + log2_approx(1.0f + exp2_approx(-fabsf(y)));
+    return -head.slope * softplus_log2;
+  } else {
+    return kLog2e * x;
+  }
+}
+
 __device__ __forceinline__ float activate_gate(const GateHead& head, float x) {
   switch (head.kind) {
     case GateKind::kLowerBound:
-      return head.bound * sigmoid_approx(head.slope * x);
-    case GateKind::kSoftplus: {
-      // log2(1 + e^x) without overflow: the larger of 0 and x, plus a correction in [0, 1].
-      const float y = kLog2e * x;
-      const float softplus_log2 = fmaxf(y, 0.0f) + log2_approx(1.0f + exp2_approx(-fabsf(y)));
-      return -head.slope * softplus_log2;
-    }
+      return activate_gate<GateKind::kLowerBound>(head, x);
+    case GateKind::kSoftplus:
+      return activate_gate<GateKind::kSoftplus>(head, x);
     default:
-      return kLog2e * x;
+      return activate_gate<GateKind::kLog>(head, x);
   }
 }
 

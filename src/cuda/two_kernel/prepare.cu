@@ -11,34 +11,75 @@
 namespace flash_kda::cuda {
 namespace {
 
-// Rows past the end of the chunk read as zero: no decay, no key, no beta, hence no effect.
+// This thread's column pair of the chunk's rows. Rows past the end of the chunk read as zero: no
+// decay, no key, no beta, hence no effect. One branch for all rows: they shall be on their way
+// together.
 __device__ __forceinline__ void load_rows(const RowTensor& tensor, const ChunkPlace& place,
                                           std::int64_t head, std::uint32_t (&rows)[kChunk]) {
-  const std::int64_t first = row_start(tensor, place.batch_row, place.first, head);
+  const auto* first = static_cast<const std::uint16_t*>(tensor.data) +
+                      row_start(tensor, place.batch_row, place.first, head) + 2 * threadIdx.x;
+  if (tensor.alignment == Alignment::kVector) {
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) {
+      const auto* at = reinterpret_cast<const std::uint32_t*>(first + i * tensor.token_stride);
+      rows[i] = i < place.count ? *at : 0;
+    }
+    return;
+  }
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) {
-    rows[i] =
-        i < place.count ? load_pair(tensor, first + i * tensor.token_stride + 2 * threadIdx.x) : 0;
+    const auto* at = first + i * tensor.token_stride;
+    rows[i] = i < place.count ? at[0] | static_cast<std::uint32_t>(at[1]) << 16 : 0;
+  }
+}
+
+// Of a bf16 or fp32 tensor.
+__device__ __forceinline__ void load_rows_f32(const RowTensor& tensor, const ChunkPlace& place,
+                                              std::int64_t head, float2 (&rows)[kChunk]) {
+  if (tensor.dtype == DType::kBF16) {
+    std::uint32_t pairs[kChunk];
+    load_rows(tensor, place, head, pairs);
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) rows[i] = {low_bf16(pairs[i]), high_bf16(pairs[i])};
+    return;
+  }
+  const auto* first = static_cast<const float*>(tensor.data) +
+                      row_start(tensor, place.batch_row, place.first, head) + 2 * threadIdx.x;
+  const bool vector = tensor.alignment == Alignment::kVector;
+#pragma unroll
+  for (int i = 0; i < kChunk; ++i) {
+    const auto* at = first + i * tensor.token_stride;
+    rows[i] = {0.0f, 0.0f};
+    if (i < place.count)
+      rows[i] = vector ? *reinterpret_cast<const float2*>(at) : float2{at[0], at[1]};
+  }
+}
+
+// E2 for one kind of gate.
+template <GateKind kKind>
+__device__ __forceinline__ void activate_rows(const GateHead& gate, float2 bias, int count,
+                                              float2 (&g)[kChunk]) {
+#pragma unroll
+  for (int i = 0; i < kChunk; ++i) {
+    const bool inside = i < count;
+    g[i].x = inside ? floor_decay(activate_gate<kKind>(gate, g[i].x + bias.x)) : 0.0f;
+    g[i].y = inside ? floor_decay(activate_gate<kKind>(gate, g[i].y + bias.y)) : 0.0f;
   }
 }
 
 template <int kK>
-__device__ __forceinline__ void load_decay(const TokenInputs& in, const ChunkPlace& place,
-                                           std::int64_t head, float2 (&g)[kChunk]) {
-  const std::int64_t first = row_start(in.g, place.batch_row, place.first, head);
-#pragma unroll
-  for (int i = 0; i < kChunk; ++i) {
-    g[i] = i < place.count ? load_pair_f32(in.g, first + i * in.g.token_stride + 2 * threadIdx.x)
-                           : float2{0.0f, 0.0f};
-  }
+__device__ __forceinline__ void activate_decay(const TokenInputs& in, const ChunkPlace& place,
+                                               std::int64_t head, float2 (&g)[kChunk]) {
   const GateHead gate = make_gate_head(in, head);
   const float2 bias = {load_bias(in, head * kK + 2 * threadIdx.x),
                        load_bias(in, head * kK + 2 * threadIdx.x + 1)};
-#pragma unroll
-  for (int i = 0; i < kChunk; ++i) {
-    const bool inside = i < place.count;
-    g[i].x = inside ? floor_decay(activate_gate(gate, g[i].x + bias.x)) : 0.0f;
-    g[i].y = inside ? floor_decay(activate_gate(gate, g[i].y + bias.y)) : 0.0f;
+  switch (in.gate.kind) {
+    case GateKind::kLowerBound:
+      return activate_rows<GateKind::kLowerBound>(gate, bias, place.count, g);
+    case GateKind::kSoftplus:
+      return activate_rows<GateKind::kSoftplus>(gate, bias, place.count, g);
+    default:
+      return activate_rows<GateKind::kLog>(gate, bias, place.count, g);
   }
 }
 
@@ -63,7 +104,6 @@ template <int kK>
 __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__ PrepareParams p) {
   __shared__ PrepareStorage<kK> shared;
   wait_for_previous_kernel();
-  release_next_kernel();
 
   const TokenInputs& in = p.inputs;
   const std::int64_t slot = blockIdx.x / in.v_heads;
@@ -79,8 +119,9 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
   float2 g[kChunk];
   load_rows(in.q, place, head / in.heads_per_qk_head, q);
   load_rows(in.k, place, head / in.heads_per_qk_head, k);
-  load_decay<kK>(in, place, head, g);
+  load_rows_f32(in.g, place, head, g);
   load_chunk_beta<kK>(in, place, head, shared);
+  activate_decay<kK>(in, place, head, g);
 
   sum_squares<kK>(q, k, shared);
   cumsum_decay(g);
@@ -101,6 +142,8 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
   __syncthreads();  // the image is complete
   store_image<kK>(shared,
                   p.images + static_cast<std::int64_t>(blockIdx.x) * ChunkImage<kK>::kBytes);
+  // Late: blocks of the recurrence that wait here would hold half of the registers meanwhile.
+  release_next_kernel();
 }
 
 }  // namespace

@@ -167,7 +167,6 @@ __global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
   auto& storage = *reinterpret_cast<RecurrenceStorage<kK, kKeep>*>(shared_bytes);
   constexpr Queries kQueries = kPass == Pass::kOutput ? Queries::kMultiply : Queries::kSkip;
   wait_for_previous_kernel();
-  release_next_kernel();
 
   const int summary_rows = p.head_dim_v + kK;
   const Job job = make_job(p, kPass == Pass::kOutput ? p.head_dim_v : summary_rows);
@@ -232,6 +231,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
   } else if (job.is_last()) {
     store_state(final_place(p.states, job.n, job.head), job.v_begin, state);
   }
+  release_next_kernel();
 }
 
 template <int kK, Pass kPass, Keep kKeep>

@@ -1,0 +1,11 @@
+// From a checked call to the parameters of the fused kernel.
+#pragma once
+
+#include "cuda/sm90/params.hpp"
+#include "flash_kda/prefill.hpp"
+
+namespace flash_kda::cuda::sm90 {
+
+FusedParams bind_fused(const Plan& plan, const Tensors& tensors);
+
+}  // namespace flash_kda::cuda::sm90

@@ -1,0 +1,102 @@
+// The fused kernel: roles of one persistent block, put together.
+#include "cuda/sm90/inverse_role.cuh"
+#include "cuda/sm90/io_roles.cuh"
+#include "cuda/sm90/prepare_role.cuh"
+#include "cuda/sm90/recurrence_role.cuh"
+#include "cuda/sm90/scalars_role.cuh"
+
+namespace flash_kda::cuda::sm90 {
+namespace {
+
+__device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, int count,
+                                              int arrivals) {
+  for (int i = 0; i < count; ++i) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared + first + 8 * i),
+                 "r"(arrivals)
+                 : "memory");
+  }
+}
+
+__device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
+  constexpr int kRecurrenceWarps = 8;
+  init_barriers(shared, SharedPlan::kRaw, kStages, 1);
+  init_barriers(shared, SharedPlan::kNormed, kStages, 2);
+  init_barriers(shared, SharedPlan::kReady, kStages, 3);
+  init_barriers(shared, SharedPlan::kEmpty, kStages, kRecurrenceWarps);
+  init_barriers(shared, SharedPlan::kScoreFull, kPairs, 1);
+  init_barriers(shared, SharedPlan::kScoreEmpty, kPairs, 1);
+  init_barriers(shared, SharedPlan::kOutFull, 2, kRecurrenceWarps);
+  init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
+  publish_barriers();
+}
+
+// The upper right quarters of the score tiles stay zero for good: nobody writes them again.
+__device__ __forceinline__ void clear_scores(std::uint32_t shared) {
+  constexpr int kPieces = 2 * kScoreTile / 16;
+  for (int i = static_cast<int>(threadIdx.x); i < kStages * kPieces; i += kThreads) {
+    const int stage = i / kPieces;
+    store_shared_bits(shared + SharedPlan::kStage + stage * StagePlan::kBytes +
+                          StagePlan::kInverse + (i % kPieces) * 16,
+                      {0, 0, 0, 0});
+  }
+}
+
+template <GateForm kForm>
+__global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
+  const std::uint32_t shared = shared_address(shared_block);
+  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
+  if (threadIdx.x == 0) init_all_barriers(shared);
+  wait_for_previous_kernel();
+  release_next_kernel();
+  if (is_sorted(p.sequences)) {
+    sort_sequences(p.sequences, reinterpret_cast<std::int32_t*>(shared_block), block_order());
+  }
+  clear_scores(shared);
+  publish_to_async_proxy();  // TMA and wgmma use what was written here
+  __syncthreads();
+
+  if (warpgroup == 0) {
+    shrink_registers<kIoRegisters>();
+    switch (static_cast<IoWarp>(threadIdx.x / 32)) {
+      case IoWarp::kLoad:
+        return run_load(p, shared);
+      case IoWarp::kStore:
+        return run_store(p, shared);
+      case IoWarp::kScalars:
+        return run_scalars(p, shared);
+      case IoWarp::kInverse:
+        return run_inverse(p, shared);
+    }
+  } else if (warpgroup == 1) {
+    grow_registers<kPrepareRegisters>();
+    run_prepare<kForm>(p, shared);
+  } else {
+    grow_registers<kRecurrenceRegisters>();
+    run_recurrence(p, shared, warpgroup - 2);
+  }
+}
+
+template <GateForm kForm>
+cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
+                        const LaunchContext& context) {
+  const auto kernel = fused_kernel<kForm>;
+  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                 static_cast<int>(shape.shared_bytes));
+  return error != cudaSuccess ? error : launch(kernel, shape, context, params);
+}
+
+}  // namespace
+
+cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(blocks));
+  shape.block = dim3(kThreads);
+  shape.shared_bytes = SharedPlan::kBytes;
+  const GateSpec& gate = params.inputs.gate;
+  const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
+  return bounded ? launch_form<GateForm::kBounded>(params, shape, context)
+                 : launch_form<GateForm::kGeneral>(params, shape, context);
+}
+
+}  // namespace flash_kda::cuda::sm90

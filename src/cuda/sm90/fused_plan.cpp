@@ -1,0 +1,73 @@
+#include "cuda/sm90/fused_plan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "cuda/sm90/config.hpp"
+#include "fmt/format.h"
+
+namespace flash_kda::cuda::sm90 {
+namespace {
+
+// With fewer chains than this most SMs idle, and cutting sequences into segments, which the two
+// kernels can do, is worth their traffic. Predicted, not measured.
+constexpr std::int64_t kMinItems = 25;
+// Chunks of 32 would be mostly padding below.
+constexpr std::int64_t kMinTokens = 2 * kChunk;
+
+std::int64_t count_items(const Problem& p) { return p.sequences() * p.v_heads; }
+
+}  // namespace
+
+std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
+#if defined(FLASH_KDA_HAVE_SM90)
+  if (device.capability != 90) {
+    return fmt::format("compute capability: expected 9.0, got {}.{}", device.capability / 10,
+                       device.capability % 10);
+  }
+#else
+  return "the library was built without the code for compute capability 9.0";
+#endif
+  if (p.head_dim_k != kDim || p.head_dim_v != kDim) {
+    return fmt::format("head_dim_k, head_dim_v: expected {0}, {0}, got {1}, {2}", kDim,
+                       p.head_dim_k, p.head_dim_v);
+  }
+  if (p.gate_dtype != DType::kBF16) {
+    return fmt::format("gate_dtype: expected bf16, got {}", to_string(p.gate_dtype));
+  }
+  if (p.out_dtype != DType::kBF16) {
+    return fmt::format("out_dtype: expected bf16, got {}", to_string(p.out_dtype));
+  }
+  if (p.checkpoints.kind != CheckpointKind::kNone) {
+    return fmt::format("checkpoints: expected none, got {}", to_string(p.checkpoints.kind));
+  }
+  constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max() - 2 * kChunk;
+  if (p.tokens > kMax || p.sequences() > kMax / std::max<std::int64_t>(p.v_heads, 1)) {
+    return fmt::format("sequences: {} of {} heads and {} tokens exceed 32-bit indices",
+                       p.sequences(), p.v_heads, p.tokens);
+  }
+  return "";
+}
+
+bool prefers_fused(const Problem& p) {
+  const std::int64_t mean =
+      p.is_varlen() ? p.tokens / std::max<std::int64_t>(p.sequences(), 1) : p.tokens;
+  return count_items(p) >= kMinItems && mean >= kMinTokens;
+}
+
+Config fused_config(const Problem& p, const DeviceLimits& device) {
+  Config config;
+  config.backend = BackendKind::kCuda;
+  config.threads = 1;
+  config.target = "sm_90a fused";
+  config.precision = Precision::kBF16;
+  config.algorithm = Algorithm::kFused;
+  config.chunk_size = kChunk;
+  config.v_panel = kDim;
+  config.work_items = count_items(p);
+  config.reason = fmt::format("{} chains on {} multiprocessors, one kernel without a workspace",
+                              config.work_items, device.multiprocessors);
+  return config;
+}
+
+}  // namespace flash_kda::cuda::sm90

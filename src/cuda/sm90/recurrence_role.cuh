@@ -1,0 +1,212 @@
+// A warpgroup that carries 64 value rows of the state through the chunks (E8, E10, E11).
+//
+// The state is the accumulator of its own update: S^T as [64 values][128 channels], fp32. Rounded,
+// it is the left operand of the two products that read it, so it never leaves the registers.
+#pragma once
+
+#include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/smem_plan.cuh"
+#include "cuda/sm90/wgmma.cuh"
+#include "cuda/sm90/work.cuh"
+#include "cuda/two_kernel/state_io.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+using StateTile = float[64];
+using TokensTile = float[16];  // [64 values][32 tokens]
+
+// Value row and first channel of pair `i` of the state, counted from the warpgroup's first row.
+__device__ __forceinline__ int state_row(int i) {
+  return (static_cast<int>(threadIdx.x) / 32 % 4) * 16 + lane_index() / 4 + 8 * (i % 2);
+}
+__device__ __forceinline__ int state_channel(int i) { return 8 * (i / 2) + 2 * (lane_index() % 4); }
+
+__device__ __forceinline__ void load_state(const StatePlace& place, int v_begin, StateTile& state) {
+#pragma unroll
+  for (int i = 0; i < 64; ++i) state[i] = 0.0f;
+  if (place.data == nullptr) return;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    const float2 pair = load_state_pair(place, v_begin + state_row(i), state_channel(i));
+    state[2 * i] = pair.x;
+    state[2 * i + 1] = pair.y;
+  }
+}
+
+__device__ __forceinline__ void store_state(const StatePlace& place, int v_begin,
+                                            const StateTile& state) {
+  if (place.data == nullptr) return;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    store_state_pair(place, v_begin + state_row(i), state_channel(i), state[2 * i],
+                     state[2 * i + 1]);
+  }
+}
+
+// This warp's rows of a [32 tokens][64 values] half tile, as addresses for four 8x8 tiles: tokens
+// 0-7 and 8-15 of values 0-7, then of values 8-15. 16 tokens further: + 2048.
+__device__ __forceinline__ std::uint32_t value_tiles(std::uint32_t half_tile) {
+  const std::uint32_t warp = threadIdx.x / 32 % 4;
+  const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
+  return half_tile + token_piece(lane % 16, 2 * warp + lane / 16);
+}
+
+// Factors of the lane's tokens 16 b + {2 t, 2 t + 1, 8 + 2 t, 9 + 2 t}, the columns of a
+// TokensTile.
+__device__ __forceinline__ float4 load_token_factors(std::uint32_t factors, int b) {
+  const std::uint32_t at = factors + 64 * b + 8 * (lane_index() % 4);
+  const float2 left = load_shared_2(at);
+  const float2 right = load_shared_2(at + 32);
+  return {left.x, left.y, right.x, right.y};
+}
+
+// w = v / n: keys are not normalised, so what they predict is |k| times as large.
+__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t length,
+                                            TokensTile& w) {
+  const std::uint32_t address = value_tiles(half_tile);
+#pragma unroll
+  for (int b = 0; b < 2; ++b) {
+    std::uint32_t v[4];
+    load_tiles_transposed(v, address + b * 2048);
+    const float4 f = load_token_factors(length, b);
+    w[8 * b + 0] = low_bf16(v[0]) * f.x, w[8 * b + 1] = high_bf16(v[0]) * f.y;
+    w[8 * b + 2] = low_bf16(v[2]) * f.x, w[8 * b + 3] = high_bf16(v[2]) * f.y;
+    w[8 * b + 4] = low_bf16(v[1]) * f.z, w[8 * b + 5] = high_bf16(v[1]) * f.w;
+    w[8 * b + 6] = low_bf16(v[3]) * f.z, w[8 * b + 7] = high_bf16(v[3]) * f.w;
+  }
+}
+
+// E10, last step: queries were not normalised either.
+__device__ __forceinline__ void store_outputs(std::uint32_t half_tile, std::uint32_t out_scale,
+                                              const TokensTile& o) {
+  const std::uint32_t address = value_tiles(half_tile);
+#pragma unroll
+  for (int b = 0; b < 2; ++b) {
+    const float4 f = load_token_factors(out_scale, b);
+    const float* x = o + 8 * b;
+    const std::uint32_t tiles[4] = {
+        pack_bf16(x[0] * f.x, x[1] * f.y), pack_bf16(x[4] * f.z, x[5] * f.w),
+        pack_bf16(x[2] * f.x, x[3] * f.y), pack_bf16(x[6] * f.z, x[7] * f.w)};
+    store_tiles_transposed(address + b * 2048, tiles);
+  }
+}
+
+// S <- Diag(gamma_last) S.
+__device__ __forceinline__ void decay_state(std::uint32_t gamma, StateTile& state) {
+  const std::uint32_t at = gamma + (lane_index() % 4) * kGammaPitch;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const float4 g = load_shared_4(at + 16 * i);
+    state[8 * i + 0] *= g.x, state[8 * i + 1] *= g.y;
+    state[8 * i + 2] *= g.x, state[8 * i + 3] *= g.y;
+    state[8 * i + 4] *= g.z, state[8 * i + 5] *= g.w;
+    state[8 * i + 6] *= g.z, state[8 * i + 7] *= g.w;
+  }
+}
+
+template <int kPairsOfValues, int kValues>
+__device__ __forceinline__ void round_pairs(const float (&x)[kValues],
+                                            std::uint32_t (&packed)[kPairsOfValues]) {
+  static_assert(kValues == 2 * kPairsOfValues);
+#pragma unroll
+  for (int i = 0; i < kPairsOfValues; ++i) packed[i] = pack_bf16(x[2 * i], x[2 * i + 1]);
+}
+
+// E8, E10 and E11 of one chunk; the outputs, without their token factors, are left in `o`.
+__device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
+                                      TokensTile& o) {
+  TokensTile w;
+  load_values(values, stage + StagePlan::kLength, w);
+  std::uint32_t s[32];
+  round_pairs(state, s);
+  // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
+  decay_state(stage + StagePlan::kGamma, state);
+  pin(state), pin(w), pin(s);
+
+  // w = v - k_gamma S, then o = q_gamma S, both without the norm factors of their rows.
+  begin_products();
+#pragma unroll
+  for (int k = 0; k < 8; ++k) {
+    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), 1);
+  }
+  commit_products();
+#pragma unroll
+  for (int k = 0; k < 8; ++k) {
+    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    multiply_32(o, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kQuery), k > 0);
+  }
+  commit_products();
+  wait_products<1>();
+  pin(w);
+
+  // v_new = Akk_inv diag(beta) w, times the norm factors of the keys that it will meet.
+  std::uint32_t operand[8];
+  round_pairs(w, operand);
+  pin(operand);
+  TokensTile v_new;
+  begin_products();
+  multiply_32(v_new, operand, describe(kScores, stage, StagePlan::kInverse), 0);
+  multiply_32(v_new, operand + 4, describe(kScores, stage, StagePlan::kInverse + 32), 1);
+  commit_products();
+  wait_products<0>();
+  pin(v_new), pin(o), pin(s);
+
+  // S += k_to_end^T v_new, o += Aqk v_new.
+  round_pairs(v_new, operand);
+  pin(operand), pin(state);
+  begin_products();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    multiply_128(state, operand + 4 * k,
+                 describe(kChannelsByTokens, stage, StagePlan::kGate + k * 2048), 1);
+  }
+  commit_products();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    multiply_32(o, operand + 4 * k, describe(kScores, stage, StagePlan::kScoreQk + k * 32), 1);
+  }
+  commit_products();
+  wait_products<0>();
+  pin(state), pin(o), pin(operand);
+}
+
+__device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
+                                               int part) {
+  const int v_begin = part * 64;
+  std::uint32_t count = 0;
+  for_rounds(p, [&](int round) {
+    StateTile state;
+    std::uint32_t end;
+    {
+      const WorkItem item = make_item(p, block_order(), place_in_round(round));
+      load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+      end = count + item.chunks();
+    }
+#pragma unroll 1
+    for (; count != end; ++count) {
+      const Turn<kStages> turn(count);
+      const Turn<2> out_turn(count);
+      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+      wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+      wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
+      TokensTile o;
+      recur(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
+      wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
+      store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
+                    stage + StagePlan::kOutScale, o);
+      publish_to_async_proxy();
+      __syncwarp();
+      if (lane_index() == 0) {
+        arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
+        arrive_at(shared + SharedPlan::kEmpty + 8 * turn.slot);
+      }
+      __syncwarp();
+    }
+    // The item is looked up again: kept through the loop, it would spill.
+    const WorkItem item = make_item(p, block_order(), place_in_round(round));
+    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+  });
+}
+
+}  // namespace flash_kda::cuda::sm90

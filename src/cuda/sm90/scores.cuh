@@ -1,0 +1,137 @@
+// Scores of a chunk (E5, E6) between the registers of a pair of prepare warps, each of which has
+// summed over its 64 channels, and shared memory.
+#pragma once
+
+#include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/smem_plan.cuh"
+#include "cuda/sm90/work.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+// 16 x 16 blocks as two accumulator tiles each; index: row block, column block.
+struct Scores {
+  float kk00[8] = {}, kk11[8] = {}, kk10[8] = {};
+  float qk00[8] = {}, qk11[8] = {}, qk10[8] = {};
+};
+
+// Calls visit(block, index of its first half-KiB in the exchange buffer).
+template <typename Visit>
+__device__ __forceinline__ void for_blocks(Scores& s, Visit visit) {
+  visit(s.kk00, 0);
+  visit(s.kk11, 2);
+  visit(s.kk10, 4);
+  visit(s.qk00, 6);
+  visit(s.qk11, 8);
+  visit(s.qk10, 10);
+}
+
+__device__ __forceinline__ void send_scores(Scores& s, std::uint32_t buffer) {
+  const std::uint32_t at = buffer + lane_index() * 16;
+  for_blocks(s, [at](float(&x)[8], int index) {
+    store_shared_4(at + index * 512, x[0], x[1], x[2], x[3]);
+    store_shared_4(at + index * 512 + 512, x[4], x[5], x[6], x[7]);
+  });
+}
+
+__device__ __forceinline__ void receive_scores(Scores& s, std::uint32_t buffer) {
+  const std::uint32_t at = buffer + lane_index() * 16;
+  for_blocks(s, [at](float(&x)[8], int index) {
+    const float4 a = load_shared_4(at + index * 512);
+    const float4 b = load_shared_4(at + index * 512 + 512);
+    x[0] += a.x, x[1] += a.y, x[2] += a.z, x[3] += a.w;
+    x[4] += b.x, x[5] += b.y, x[6] += b.z, x[7] += b.w;
+  });
+}
+
+enum class Triangle { kStrict, kWithDiagonal, kWhole };
+
+// Entries above the diagonal are products of factors that grow, perhaps infinite: selected away,
+// never multiplied by zero.
+template <Triangle kTriangle>
+__device__ __forceinline__ float keep_lower(float x, int row, int column) {
+  if constexpr (kTriangle == Triangle::kStrict) return column < row ? x : 0.0f;
+  if constexpr (kTriangle == Triangle::kWithDiagonal) return column <= row ? x : 0.0f;
+  return x;
+}
+
+// A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input.
+__device__ __forceinline__ void store_diagonal_kk(std::uint32_t diagonal, int block,
+                                                  const float (&x)[8], float2 beta,
+                                                  const float4& norm) {
+  const int row = lane_index() / 4;
+  const int t = lane_index() % 4;
+#pragma unroll
+  for (int tile = 0; tile < 2; ++tile) {
+    const int column = 8 * tile + 2 * t;
+    const std::uint32_t piece = block * 4 + 2 * tile + t / 2;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float scale = half == 0 ? beta.x : beta.y;
+      const float2 columns = tile == 0 ? float2{norm.x, norm.y} : float2{norm.z, norm.w};
+      const int i = row + 8 * half;
+      const float* pair = x + 4 * tile + 2 * half;
+      store_shared_2(diagonal + i * 128 + ((piece ^ (row & 7)) << 4) + (t % 2) * 8,
+                     keep_lower<Triangle::kStrict>(pair[0], i, column) * (scale * columns.x),
+                     keep_lower<Triangle::kStrict>(pair[1], i, column + 1) * (scale * columns.y));
+    }
+  }
+}
+
+// The block of Akk below the diagonal, fp16.
+__device__ __forceinline__ void store_lower_kk(std::uint32_t lower, const float (&x)[8],
+                                               float2 beta, const float4& norm) {
+  const std::uint32_t tiles[4] = {pack_f16(x[0] * (beta.x * norm.x), x[1] * (beta.x * norm.y)),
+                                  pack_f16(x[2] * (beta.y * norm.x), x[3] * (beta.y * norm.y)),
+                                  pack_f16(x[4] * (beta.x * norm.z), x[5] * (beta.x * norm.w)),
+                                  pack_f16(x[6] * (beta.y * norm.z), x[7] * (beta.y * norm.w))};
+  store_tiles(lower + block_piece(lane_index() % 16, lane_index() / 16), tiles);
+}
+
+// A block of Aqk, bf16.
+template <Triangle kTriangle>
+__device__ __forceinline__ void store_qk(std::uint32_t address, const float (&x)[8]) {
+  const int row = lane_index() / 4;
+  const int column = 2 * (lane_index() % 4);
+  std::uint32_t tiles[4];
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const int i = row + 8 * (r % 2);
+    const int j = column + 8 * (r / 2);
+    const float* pair = x + 4 * (r / 2) + 2 * (r % 2);
+    tiles[r] =
+        pack_bf16(keep_lower<kTriangle>(pair[0], i, j), keep_lower<kTriangle>(pair[1], i, j + 1));
+  }
+  store_tiles(address, tiles);
+}
+
+// Factors of the lane's columns in a 16-column block: 2 t, 2 t + 1, 8 + 2 t, 9 + 2 t.
+__device__ __forceinline__ float4 load_columns(std::uint32_t factors) {
+  const std::uint32_t at = factors + 8 * (lane_index() % 4);
+  const float2 left = load_shared_2(at);
+  const float2 right = load_shared_2(at + 32);
+  return {left.x, left.y, right.x, right.y};
+}
+
+// Akk from scores of keys that are not normalised.
+__device__ __forceinline__ void store_all_kk(const Scores& s, std::uint32_t score,
+                                             std::uint32_t stage) {
+  const std::uint32_t beta = stage + StagePlan::kBeta + 4 * (lane_index() / 4);
+  const float2 upper = {load_shared(beta), load_shared(beta + 32)};
+  const float2 lower = {load_shared(beta + 64), load_shared(beta + 96)};
+  const float4 left = load_columns(stage + StagePlan::kNorm);
+  const float4 right = load_columns(stage + StagePlan::kNorm + 4 * kSub);
+  store_diagonal_kk(score + ScorePlan::kDiagonal, 0, s.kk00, upper, left);
+  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, s.kk11, lower, right);
+  store_lower_kk(score + ScorePlan::kLower, s.kk10, lower, left);
+}
+
+__device__ __forceinline__ void store_all_qk(const Scores& s, std::uint32_t stage) {
+  const std::uint32_t out = stage + StagePlan::kScoreQk;
+  const std::uint32_t row = lane_index() % 16;
+  const std::uint32_t piece = lane_index() / 16;
+  store_qk<Triangle::kWithDiagonal>(out + score_piece(row, piece), s.qk00);
+  store_qk<Triangle::kWithDiagonal>(out + score_piece(16 + row, 2 + piece), s.qk11);
+  store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), s.qk10);
+}
+
+}  // namespace flash_kda::cuda::sm90

@@ -1,0 +1,83 @@
+// The block's shared memory: offsets from its start, which is aligned to 1024 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/sm90/layouts.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+// One chunk on its way through the block. Regions are rewritten in place.
+//   region  after TMA   after prepare
+//   kKeys   k           k_gamma / n
+//   kQuery  q           q_gamma / out scale
+//   kGate   g           k_to_end / n
+//   kValue  v           v
+struct StagePlan {
+  static constexpr std::uint32_t kKeys = 0;
+  static constexpr std::uint32_t kQuery = kKeys + kTokenTile;
+  static constexpr std::uint32_t kGate = kQuery + kTokenTile;
+  static constexpr std::uint32_t kValue = kGate + kTokenTile;
+  static constexpr std::uint32_t kRawBytes = kValue + kTokenTile;
+  static constexpr std::uint32_t kInverse = kRawBytes;  // diag(n) Akk_inv diag(beta n), bf16
+  static constexpr std::uint32_t kScoreQk = kInverse + kScoreTile;  // Aqk / (out scale n), bf16
+  static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;    // gamma_last, fp32
+  // Factors of a token, fp32. n is the norm factor of its key (E1).
+  static constexpr std::uint32_t kNorm = kGamma + 4 * kGammaPitch;  // n
+  static constexpr std::uint32_t kLength = kNorm + 4 * kChunk;      // 1 / n
+  static constexpr std::uint32_t kBeta = kLength + 4 * kChunk;      // beta * n
+  static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;    // scale * norm factor of q
+  static constexpr std::uint32_t kBytes = 38 * 1024;
+  static_assert(kOutScale + 4 * kChunk <= kBytes && kBytes % 1024 == 0);
+};
+
+// Between prepare and the inverse, one per pair of prepare warps.
+struct ScorePlan {
+  static constexpr std::uint32_t kDiagonal = 0;      // fp32 [16][L00 | L11], 16-byte swizzle
+  static constexpr std::uint32_t kLower = 16 * 128;  // fp16 [16][16]: L10
+  static constexpr std::uint32_t kBytes = kLower + 512;
+};
+
+struct SharedPlan {
+  static constexpr std::uint32_t kStage = 0;
+  static constexpr std::uint32_t kOut = kStage + kStages * StagePlan::kBytes;  // 2 x [32][128] bf16
+  static constexpr std::uint32_t kPartial = kOut + 2 * kTokenTile;  // fp32 sums of a pair's halves
+  static constexpr std::uint32_t kPartialBytes = 12 * 512;
+  static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
+  static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
+  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64]
+  static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kBarrier = kOrder + 2 * kMaxSorted;
+
+  // Barriers, 8 bytes each. Arrivals in brackets.
+  static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
+  static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [2] scalars are there
+  static constexpr std::uint32_t kReady = kNormed + 8 * kStages;  // [3] operands are there
+  static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;   // [8] stage may be refilled
+  static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1] by pair
+  static constexpr std::uint32_t kScoreEmpty = kScoreFull + 8 * kPairs;  // [1]
+  static constexpr std::uint32_t kOutFull = kScoreEmpty + 8 * kPairs;    // [8] by output buffer
+  static constexpr std::uint32_t kOutEmpty = kOutFull + 8 * 2;           // [1]
+  static constexpr std::uint32_t kBytes = kOutEmpty + 8 * 2;
+};
+static_assert(SharedPlan::kOut % 1024 == 0);
+static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block");
+
+extern __shared__ __align__(1024) std::byte shared_block[];
+
+// Packed sequences, longest first.
+__device__ __forceinline__ std::uint16_t* block_order() {
+  return reinterpret_cast<std::uint16_t*>(shared_block + SharedPlan::kOrder);
+}
+
+// The place of chunk number `count` (of all chunks that this block sees) in a ring.
+template <int kSlots>
+struct Turn {
+  std::uint32_t slot;
+  std::uint32_t parity;
+  __device__ __forceinline__ explicit Turn(std::uint32_t count)
+      : slot(count % kSlots), parity((count / kSlots) & 1) {}
+};
+
+}  // namespace flash_kda::cuda::sm90

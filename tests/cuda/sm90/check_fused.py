@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""What ptxas and the disassembler say of the fused kernel.
+
+    check_fused.py NVCC SOURCE_DIR
+
+Fails if ptxas serialises wgmma (warnings C75xx), if the launch would not get its 128 registers a
+thread, or if the recurrence role spills. The role's code lies between the setmaxnreg that gives it
+168 registers and the next setmaxnreg; it is looked at where a disassembler is installed
+(cuobjdump of the toolkit or of PyPI's nvidia-cuda-cuobjdump, next to nvcc or in PATH).
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+RECURRENCE_REGISTERS = 168
+# Everything spilled, all of it in the roles that move tokens and scalars, which have 40 registers.
+MAX_SPILLED_BYTES = 256
+
+
+def recurrence_code(disassembly):
+    """The instructions of the recurrence role, one list a kernel."""
+    grow = f"USETMAXREG.TRY_ALLOC.CTAPOOL UP0, {RECURRENCE_REGISTERS:#x}"
+    for function in disassembly.split("Function :")[1:]:
+        lines = [line for line in function.splitlines() if re.match(r"\s*/\*[0-9a-f]{4,}\*/", line)]
+        starts = [i for i, line in enumerate(lines) if grow in line]
+        if len(starts) != 1:
+            yield None
+            continue
+        rest = lines[starts[0] + 1:]
+        end = next((i for i, line in enumerate(rest) if "USETMAXREG" in line), len(rest))
+        yield rest[:end]
+
+
+def main():
+    nvcc, source_dir = sys.argv[1:3]
+    problems = []
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "fused.o")
+        done = subprocess.run(
+            [nvcc, "-std=c++20", "-O3", "-lineinfo", "-I", source_dir,
+             "-I", os.path.join(source_dir, os.pardir, "include"),
+             "-gencode", "arch=compute_90a,code=sm_90a", "-Xptxas", "-v",
+             "-c", os.path.join(source_dir, "cuda", "sm90", "fused.cu"), "-o", out],
+            capture_output=True, text=True, check=True)
+        text = done.stdout + done.stderr
+        problems += re.findall(r".*C75\d\d.*", text)
+        registers = [int(x) for x in re.findall(r"Used (\d+) registers", text)]
+        spilled = [int(x) for x in re.findall(r"(\d+) bytes spill stores", text)]
+        if not registers or any(x > 128 for x in registers):
+            problems.append(f"registers: expected at most 128 at launch, got {registers}")
+        if any(x > MAX_SPILLED_BYTES for x in spilled):
+            problems.append(f"spills: expected at most {MAX_SPILLED_BYTES} bytes, got {spilled}")
+
+        tool = shutil.which("cuobjdump", path=os.path.dirname(nvcc)) or shutil.which("cuobjdump")
+        checked = 0
+        if tool:
+            listing = subprocess.run([tool, "-sass", out], capture_output=True, text=True, check=True)
+            for code in recurrence_code(listing.stdout):
+                if code is None:
+                    problems.append("recurrence role: its setmaxnreg was not found")
+                    continue
+                checked += 1
+                products = sum("HGMMA" in line for line in code)
+                if products != 22:
+                    problems.append(f"recurrence role: expected 22 wgmma, got {products}")
+                problems += [f"recurrence role spills: {line.strip()}" for line in code
+                             if re.search(r"\b(STL|LDL)\b", line)]
+    print("\n".join(problems) if problems else
+          f"{len(registers)} kernels, spills {spilled}, recurrence roles disassembled: {checked}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
