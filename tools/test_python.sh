@@ -24,9 +24,11 @@ if [ ! -e "$folder/$wanted" ]; then
   "$python" -m pip install --quiet --no-compile -r tests/python/requirements.txt
   touch "$folder/$wanted"
 fi
+# FLA only imports Triton here, but what it imports must be of its time: 0.5.2 fails with 3.9.
+into() { "$python" -m pip install --quiet --no-compile --no-deps --target "$@"; }
+[ -d "$folder/fla-needs/triton" ] || into "$folder/fla-needs" triton==3.6.0 einops==0.8.2
 for version in "${fla_versions[@]}"; do
-  [ -d "$folder/fla-$version/fla" ] || "$python" -m pip install --quiet --no-compile --no-deps \
-    --target "$folder/fla-$version" "fla-core==$version"
+  [ -d "$folder/fla-$version/fla" ] || into "$folder/fla-$version" "fla-core==$version"
 done
 
 step "pip install ."
@@ -38,12 +40,12 @@ export PYTHONPATH=
 "$python" -m pytest -q -p no:cacheprovider tests/python --durations 5
 for version in "${fla_versions[@]}"; do
   step "tests with flash-linear-attention $version"
-  PYTHONPATH=$folder/fla-$version "$python" -m pytest -q -p no:cacheprovider -W ignore \
+  PYTHONPATH=$folder/fla-$version:$folder/fla-needs "$python" -m pytest -q -p no:cacheprovider -W ignore \
     tests/python/with_fla tests/python/test_examples.py -k "with_fla or fla_model"
 done
 
 step "bench beside flash-linear-attention, and the report"
-PYTHONPATH=$folder/fla-${fla_versions[-1]} "$python" -W ignore -m flash_kda bench --device cpu \
+PYTHONPATH=$folder/fla-${fla_versions[-1]}:$folder/fla-needs "$python" -W ignore -m flash_kda bench --device cpu \
   --tokens 64 256 --heads 2 --threads 1 2 --rounds 3 --json "$folder/bench.json"
 "$python" -m flash_kda bench --overhead --device cpu --rounds 3 --json "$folder/overhead.json"
 "$python" tools/report.py "$folder/bench.json" "$folder/overhead.json" -o "$folder/report.html"
