@@ -26,8 +26,7 @@ void print_totals() {
       static_cast<double>(t.thread_insts), t.seconds,
       t.seconds > 0 ? static_cast<double>(t.thread_insts) / t.seconds * 1e-6 : 0.0);
   if (check::Observer* c = checker())
-    text +=
-        format_text(", %llu reports", static_cast<unsigned long long>(c->report_count()));
+    text += format_text(", %llu reports", static_cast<unsigned long long>(c->report_count()));
   report_line(text);
 }
 

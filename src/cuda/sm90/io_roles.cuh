@@ -31,7 +31,12 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
 __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   const bool leader = lane_index() == 0;
-  int tokens_before = 0;  // of the chunk before this one
+  // The chunk before this one, whose queries are not summed yet: its tokens, or 0.
+  int pending = 0;
+  const auto scale_pending = [&] {
+    if (pending > 0) scale_queries(p, shared, count - 1, pending);
+    pending = 0;
+  };
   for_items(p, block_order(), [&](const WorkItem& item) {
     const int qk_head = item.head / p.inputs.heads_per_qk_head;
     for (int c = 0; c < item.chunks(); ++c, ++count) {
@@ -40,7 +45,10 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
       const std::uint32_t raw = shared + SharedPlan::kRaw + 8 * turn.slot;
       const BoxPlace of_qk = {item.first + c * kChunk, qk_head, item.batch_row};
       const BoxPlace of_v = {item.first + c * kChunk, item.head, item.batch_row};
-      wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
+      // With every stage in use the norms come first: waiting would take a stage from the pipeline.
+      const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * turn.slot;
+      if (!is_done_at(empty, turn.parity ^ 1)) scale_pending();
+      wait_at(empty, turn.parity ^ 1);
       if (p.loads == Transfer::kBox) {
         if (leader) {
           arrive_expecting_at(raw, StagePlan::kRawBytes);
@@ -58,11 +66,11 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
         warp_arrive(raw);
       }
       __syncwarp();
-      if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
-      tokens_before = item.tokens(c);
+      scale_pending();
+      pending = item.tokens(c);
     }
   });
-  if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
+  scale_pending();
 }
 
 // A box would overwrite what follows the sequence, so the rows of a tail leave one by one.

@@ -131,6 +131,20 @@ __device__ __forceinline__ void wait_at(std::uint32_t barrier, std::uint32_t par
         : "memory");
   }
 }
+// Whether the whole warp may go on.
+__device__ __forceinline__ bool is_done_at(std::uint32_t barrier, std::uint32_t parity) {
+  std::uint32_t done = 0;
+  asm volatile(
+      "{\n"
+      ".reg .pred complete;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 complete, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, complete;\n"
+      "}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return __all_sync(0xffffffffu, done != 0) != 0;
+}
 // What this thread wrote to shared memory becomes visible to TMA and wgmma.
 __device__ __forceinline__ void publish_to_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
