@@ -91,7 +91,7 @@ __device__ __forceinline__ void store_outputs(std::uint32_t half_tile, std::uint
   }
 }
 
-// S <- Diag(gamma_last) S.
+// Multiplies the channels of the state by factors, kGammaPitch apart for the lanes of a quad.
 __device__ __forceinline__ void decay_state(std::uint32_t gamma, StateTile& state) {
   const std::uint32_t at = gamma + (lane_index() % 4) * kGammaPitch;
 #pragma unroll
@@ -113,27 +113,30 @@ __device__ __forceinline__ void round_pairs(const float (&x)[kValues],
 }
 
 // E8, E10 and E11 of one chunk; the outputs, without their token factors, are left in `o`.
+// kBounded: decays are referenced to G = R inside the chunk, so the state is taken there first.
+template <GateForm kForm>
 __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
                                       TokensTile& o) {
   TokensTile w;
   load_values(values, stage + StagePlan::kLength, w);
   std::uint32_t s[32];
-  round_pairs(state, s);
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
-  decay_state(stage + StagePlan::kGamma, state);
+  if constexpr (kForm == GateForm::kBounded) decay_state(stage + StagePlan::kGamma, state);
+  round_pairs(state, s);
+  if constexpr (kForm == GateForm::kGeneral) decay_state(stage + StagePlan::kGamma, state);
   pin(state), pin(w), pin(s);
 
   // w = v - k_gamma S, then o = q_gamma S, both without the norm factors of their rows.
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    const std::uint32_t at = (k / 4) * kPairedHalf + (k % 4) * 32;
     multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), 1);
   }
   commit_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    const std::uint32_t at = (k / 4) * kPairedHalf + (k % 4) * 32;
     multiply_32(o, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kQuery), k > 0);
   }
   commit_products();
@@ -169,8 +172,13 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   commit_products();
   wait_products<0>();
   pin(state), pin(o), pin(operand);
+  if constexpr (kForm == GateForm::kBounded) {
+    const uint4 rest = load_shared_bits(stage + StagePlan::kHasRest);
+    if ((rest.x | rest.y | rest.z | rest.w) != 0) decay_state(stage + StagePlan::kRest, state);
+  }
 }
 
+template <GateForm kForm>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   const int v_begin = part * 64;
@@ -191,7 +199,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
       wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
       TokensTile o;
-      recur(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
+      recur<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
       wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
       store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
                     stage + StagePlan::kOutScale, o);
