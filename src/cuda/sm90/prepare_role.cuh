@@ -174,8 +174,9 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
   bool has_rest = false;
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) has_rest |= preparer.store(i, steps[i]);
+  const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
   if (lane_index() == 0) {
-    store_shared(stage + StagePlan::kHasRest + 4 * warp, has_rest ? 1.0f : 0.0f);
+    store_shared(stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
   }
   publish_to_async_proxy();
   sync_threads(kPrepareBarrier, kWarpgroup);
