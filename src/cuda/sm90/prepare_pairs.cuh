@@ -19,6 +19,21 @@ __device__ __forceinline__ void multiply_tiles(std::uint32_t (&product)[4],
   for (int r = 0; r < 4; ++r) product[r] = multiply_bf16(a[r], b[r]);
 }
 
+// Keys as the recurrence wants them, times beta n^2 of their rows: a factor rounded with the decay
+// of the sub-chunk before would be an error of all channels of a row.
+__device__ __forceinline__ void scale_keys(std::uint32_t (&k_gamma)[4], const std::uint32_t (&k)[4],
+                                           const std::uint32_t (&decay)[4], float2 rows,
+                                           const float4& columns) {
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const float row = r % 2 == 0 ? rows.x : rows.y;
+    const float left = row * (r < 2 ? columns.x : columns.z);
+    const float right = row * (r < 2 ? columns.y : columns.w);
+    k_gamma[r] = pack_bf16(low_bf16(k[r]) * (low_bf16(decay[r]) * left),
+                           high_bf16(k[r]) * (high_bf16(decay[r]) * right));
+  }
+}
+
 // Multiplies the channels of a tile by what they decay over a whole sub-chunk.
 __device__ __forceinline__ void decay_columns(std::uint32_t (&tiles)[4], const float (&total)[4]) {
   const std::uint32_t left = pack_bf16(total[0], total[1]);
@@ -40,6 +55,7 @@ struct PairPreparer {
   std::uint32_t keys, query, gates;  // this warp's half of the three tiles
   std::uint32_t bias;                // of its 64 channels
   std::uint32_t gamma;               // where gamma_last of its channels goes
+  std::uint32_t key_scale;
 
   // 16 channels of 32 tokens.
   __device__ __forceinline__ void step(int step, Scores& scores) const {
@@ -93,10 +109,15 @@ struct PairPreparer {
       if (sub == 1) {
         add_scores(scores.kk10, k_gamma, first_to_end);
         add_scores(scores.qk10, q_gamma, first_to_end);
-        decay_columns(k_gamma, first_total);
         decay_columns(q_gamma, first_total);
         decay_columns(first_to_end, decays.total);
       }
+      const std::uint32_t rows = key_scale + 64 * sub + 4 * (lane / 4);
+      const float4 before =
+          sub == 0 ? float4{1.0f, 1.0f, 1.0f, 1.0f}
+                   : float4{first_total[0], first_total[1], first_total[2], first_total[3]};
+      scale_keys(k_gamma, k, decays.from_start, {load_shared(rows), load_shared(rows + 32)},
+                 before);
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
@@ -139,7 +160,8 @@ __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGene
                                    stage + StagePlan::kQuery + half * kPairedHalf,
                                    stage + StagePlan::kGate + half * kHalfTile,
                                    shared + SharedPlan::kBias + warp * 256,
-                                   stage + StagePlan::kGamma + half * 64};
+                                   stage + StagePlan::kGamma + half * 64,
+                                   stage + StagePlan::kKeyScale};
 #pragma unroll 1
     for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }

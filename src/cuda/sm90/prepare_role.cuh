@@ -2,8 +2,9 @@
 // GateForm::kBounded.
 //
 // Decays of a chunk are referenced to one cumulative log2 decay R of each channel: keys and queries
-// are stored as k 2^(G_i - R) and q 2^(G_i - R), and keys once more as k 2^(R - G_i). Products of
-// the two kinds are the scores; the recurrence takes its state to R and on to the end of the chunk.
+// are stored as beta n^2 k 2^(G_i - R) and q 2^(G_i - R), and keys once more as k 2^(R - G_i).
+// Products of the two kinds are the scores; the recurrence takes its state to R and on to the end
+// of the chunk.
 //
 // The four warps share every chunk, 32 channels each. A step is 16 channels of 32 tokens and stays
 // in the fragments of mma.sync from load to store.
@@ -52,8 +53,9 @@ __device__ __forceinline__ References choose_references(const float (&sums)[2][8
 struct Preparer {
   const Gate<GateForm::kBounded>& gate;
   std::uint32_t stage;
-  std::uint32_t half;  // offset of the warp's half of keys and queries
-  int group;           // the warp's first 16 channels of all 128
+  std::uint32_t half;     // offset of the warp's half of keys and queries
+  int group;              // the warp's first 16 channels of all 128
+  float (&key_scale)[4];  // of tokens l / 4, and 8, 16, 24 further
 
   __device__ __forceinline__ std::uint32_t place(int step) const {
     const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
@@ -109,7 +111,8 @@ struct Preparer {
           down[i] = exp2_approx(-bits);
         }
         const float k[2] = {low_bf16(x.k[sub][r]), high_bf16(x.k[sub][r])};
-        k_rel[r] = pack_bf16(k[0] * up[0], k[1] * up[1]);
+        const float scale = key_scale[2 * sub + r % 2];
+        k_rel[r] = pack_bf16(k[0] * scale * up[0], k[1] * scale * up[1]);
         k_down[r] = pack_bf16(k[0] * down[0], k[1] * down[1]);
         q_rel[r] = pack_bf16(low_bf16(x.q[sub][r]) * up[0], high_bf16(x.q[sub][r]) * up[1]);
       }
@@ -160,16 +163,22 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
   const Turn<kStages> turn(count);
   const Turn<kPairs> score_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-  const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp};
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+  // k and q must have been summed, and the tail's rows blanked.
+  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+  float key_scale[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    key_scale[i] = load_shared(stage + StagePlan::kKeyScale + 32 * i + 4 * (lane_index() / 4));
+  }
+  const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp,
+                             key_scale};
   // All loads before the first store, which could be to the same place for all the compiler knows.
   ChannelStep steps[kSteps];
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
     preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, steps[i]);
   }
-  // k and q must have been summed, and the tail's rows blanked, before they are rewritten.
-  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
   __syncwarp();  // every lane has read its rows
   bool has_rest = false;
 #pragma unroll

@@ -60,15 +60,16 @@ __device__ __forceinline__ float4 load_token_factors(std::uint32_t factors, int 
   return {left.x, left.y, right.x, right.y};
 }
 
-// w = v / n: keys are not normalised, so what they predict is |k| times as large.
-__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t length,
+// w = beta n v: the first n of what a key predicts is in the inverse, as the keys in shared memory
+// hold beta n^2.
+__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t beta,
                                             TokensTile& w) {
   const std::uint32_t address = value_tiles(half_tile);
 #pragma unroll
   for (int b = 0; b < 2; ++b) {
     std::uint32_t v[4];
     load_tiles_transposed(v, address + b * 2048);
-    const float4 f = load_token_factors(length, b);
+    const float4 f = load_token_factors(beta, b);
     w[8 * b + 0] = low_bf16(v[0]) * f.x, w[8 * b + 1] = high_bf16(v[0]) * f.y;
     w[8 * b + 2] = low_bf16(v[2]) * f.x, w[8 * b + 3] = high_bf16(v[2]) * f.y;
     w[8 * b + 4] = low_bf16(v[1]) * f.z, w[8 * b + 5] = high_bf16(v[1]) * f.w;
@@ -118,7 +119,7 @@ template <GateForm kForm>
 __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
                                       TokensTile& o) {
   TokensTile w;
-  load_values(values, stage + StagePlan::kLength, w);
+  load_values(values, stage + StagePlan::kBeta, w);
   std::uint32_t s[32];
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
   if constexpr (kForm == GateForm::kBounded) decay_state(stage + StagePlan::kGamma, state);
@@ -126,7 +127,7 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   if constexpr (kForm == GateForm::kGeneral) decay_state(stage + StagePlan::kGamma, state);
   pin(state), pin(w), pin(s);
 
-  // w = v - k_gamma S, then o = q_gamma S, both without the norm factors of their rows.
+  // w = beta n (v - n k_gamma S), then o = q_gamma S without the factors of its rows.
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
@@ -143,7 +144,8 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   wait_products<1>();
   pin(w);
 
-  // v_new = Akk_inv diag(beta) w, times the norm factors of the keys that it will meet.
+  // n v_new = (n Akk_inv / n) w: times the norm factors of the keys that it will meet. The diagonal
+  // of the inverse is exactly 1, so rounding it costs nothing.
   std::uint32_t operand[8];
   round_pairs(w, operand);
   pin(operand);

@@ -103,6 +103,7 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       store_shared(stage + StagePlan::kNorm + 4 * row, norm);
       store_shared(stage + StagePlan::kLength + 4 * row, length);
       store_shared(stage + StagePlan::kBeta + 4 * row, beta * norm);
+      store_shared(stage + StagePlan::kKeyScale + 4 * row, beta * norm * norm);
       publish_to_async_proxy();  // blanked rows lie where TMA will write again
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }

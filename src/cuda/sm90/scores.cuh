@@ -141,8 +141,9 @@ __device__ __forceinline__ void store_key_scores(const float (&x)[16], int sub, 
                                                  std::uint32_t stage) {
   const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
   const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  const std::uint32_t beta = stage + StagePlan::kBeta + 64 * sub + 4 * (lane_index() / 4);
-  const float2 rows = {load_shared(beta), load_shared(beta + 32)};
+  // The rows are those of beta n^2 k: Akk is n times smaller.
+  const std::uint32_t length = stage + StagePlan::kLength + 64 * sub + 4 * (lane_index() / 4);
+  const float2 rows = {load_shared(length), load_shared(length + 32)};
   const float4 norm = load_columns(stage + StagePlan::kNorm);
   if (sub == 0) return store_diagonal_kk(score + ScorePlan::kDiagonal, 0, left, rows, norm);
   store_lower_kk(score + ScorePlan::kLower, left, rows, norm);
