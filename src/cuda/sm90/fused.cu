@@ -1,6 +1,7 @@
 // The fused kernel: roles of one persistent block, put together.
 #include "cuda/sm90/inverse_role.cuh"
 #include "cuda/sm90/io_roles.cuh"
+#include "cuda/sm90/prepare_pairs.cuh"
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
@@ -17,13 +18,13 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
   }
 }
 
-__device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
+__device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kReady, kStages, 3);
   init_barriers(shared, SharedPlan::kEmpty, kStages, kRecurrenceWarps);
-  init_barriers(shared, SharedPlan::kScoreFull, kPairs, 1);
+  init_barriers(shared, SharedPlan::kScoreFull, kPairs, score_warps);
   init_barriers(shared, SharedPlan::kScoreEmpty, kPairs, 1);
   init_barriers(shared, SharedPlan::kOutFull, 2, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
@@ -45,7 +46,9 @@ template <GateForm kForm>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
-  if (threadIdx.x == 0) init_all_barriers(shared);
+  // Warps that write a chunk's Akk.
+  constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
+  if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
   release_next_kernel();
   static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
@@ -68,10 +71,14 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
     }
   } else if (warpgroup == 1) {
     grow_registers<kPrepareRegisters>();
-    run_prepare<kForm>(p, shared);
+    if constexpr (kForm == GateForm::kBounded) {
+      run_prepare(p, shared);
+    } else {
+      run_prepare_pairs(p, shared);
+    }
   } else {
     grow_registers<kRecurrenceRegisters>();
-    run_recurrence(p, shared, warpgroup - 2);
+    run_recurrence<kForm>(p, shared, warpgroup - 2);
   }
 }
 
