@@ -85,6 +85,11 @@ struct PairPreparer {
       }
     }
     __syncwarp();  // every lane has read its rows
+    float second_total[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      second_total[i] = exp2_approx(from_last_quad(sums[1][4 * (i / 2) + 2 + i % 2]));
+    }
 #pragma unroll
     for (int sub = 0; sub < 2; ++sub) {
       const std::uint32_t here = at + sub * (kSub * 128);
@@ -110,7 +115,6 @@ struct PairPreparer {
         add_scores(scores.kk10, k_gamma, first_to_end);
         add_scores(scores.qk10, q_gamma, first_to_end);
         decay_columns(q_gamma, first_total);
-        decay_columns(first_to_end, decays.total);
       }
       const std::uint32_t rows = key_scale + 64 * sub + 4 * (lane / 4);
       const float4 before =
@@ -121,13 +125,14 @@ struct PairPreparer {
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
+        see_from_end(k_down, k, decays, second_total);
+        store_tiles(gates + at, k_down);
 #pragma unroll
         for (int r = 0; r < 4; ++r) {
           first_to_end[r] = k_to_end[r];
           first_total[r] = decays.total[r];
         }
       } else {
-        store_tiles(gates + at, first_to_end);
         store_tiles(gates + here, k_to_end);
         if (lane < 4) {
           store_shared_4(gamma + lane * kGammaPitch + step * 16, first_total[0] * decays.total[0],

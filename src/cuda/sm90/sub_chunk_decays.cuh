@@ -56,4 +56,15 @@ __device__ __forceinline__ void look_back(const std::uint32_t (&k)[4], const Dec
   }
 }
 
+// Keys of the first sub-chunk as seen from the end of the second, rounded once.
+__device__ __forceinline__ void see_from_end(std::uint32_t (&seen)[4], const std::uint32_t (&k)[4],
+                                             const Decays& d, const float (&later)[4]) {
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const int h = 2 * (r / 2);
+    seen[r] = pack_bf16(low_bf16(k[r]) * d.down[2 * r] * (d.end[h] * later[h]),
+                        high_bf16(k[r]) * d.down[2 * r + 1] * (d.end[h + 1] * later[h + 1]));
+  }
+}
+
 }  // namespace flash_kda::cuda::sm90
