@@ -2,6 +2,7 @@
 """Bench results as one HTML page that needs nothing beside it: machine, plots, tables.
 
     python tools/report.py bench.json [more.json ...] -o report.html
+    python tools/report.py bench.json --markdown     # README's table: a row a shape, times beside each other
 
 Reads what `flash-kda bench --json` and `python -m flash_kda bench --json` write.
 """
@@ -140,11 +141,30 @@ def section(path, report):
     return "".join(parts)
 
 
+def markdown(rows):
+    """One row a shape and thread count, one column a method, and how much faster the first is."""
+    names = list(dict.fromkeys(method(row) for row in rows))
+    others = [name for name in names if name.startswith("FLA")]
+    lines = ["| T | H | threads | " + " | ".join(names) + " | faster by |",
+             "| --- " * (len(names) + 4) + "|"]
+    for shape, threads in dict.fromkeys((row["shape"], row["threads"]) for row in rows):
+        here = {method(r): r for r in rows if (r["shape"], r["threads"]) == (shape, threads)}
+        first = here[names[0]]
+        times = [f"{here[n]['median_ms']:.1f}" if n in here else "" for n in names]
+        ratios = [f"{here[n]['median_ms'] / first['median_ms']:.0f}x" for n in others if n in here]
+        lines.append(f"| {first['T']} | {first['H']} | {threads} | {' | '.join(times)} | {', '.join(ratios)} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("reports", nargs="+", metavar="BENCH.json")
     parser.add_argument("-o", "--output", default="report.html")
+    parser.add_argument("--markdown", action="store_true", help="print a table instead")
     options = parser.parse_args()
+    if options.markdown:
+        print("\n\n".join(markdown(load(path)["rows"]) for path in options.reports))
+        return
     body = "".join(section(path, load(path)) for path in options.reports)
     Path(options.output).write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>FlashKDA benchmark</title>'

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -187,11 +188,22 @@ bool read_options(PyObject* const* args, Call& call) {
   return true;
 }
 
+// Of tensors in host memory, where the library's own choice could be a GPU. FLASH_KDA_BACKEND in
+// the environment may ask for the reference; a name that is unknown is left to the library to
+// refuse.
+std::int32_t host_backend() {
+  const char* name = std::getenv("FLASH_KDA_BACKEND");
+  if (name == nullptr || *name == '\0') return FLASH_KDA_BACKEND_CPU;
+  if (std::strcmp(name, "reference") == 0) return FLASH_KDA_BACKEND_REFERENCE;
+  const bool is_known = std::strcmp(name, "cpu") == 0 || std::strcmp(name, "cuda") == 0;
+  return is_known ? FLASH_KDA_BACKEND_CPU : FLASH_KDA_BACKEND_FASTEST;
+}
+
 bool choose_backend(Call& call) {
   std::int32_t& backend = call.options.backend;
   if (backend == FLASH_KDA_BACKEND_FASTEST) {
-    if (call.device.is_cuda()) backend = FLASH_KDA_BACKEND_CUDA;
-    return true;  // on the CPU the environment may still choose: FLASH_KDA_BACKEND
+    backend = call.device.is_cuda() ? FLASH_KDA_BACKEND_CUDA : host_backend();
+    return true;
   }
   if (call.device.is_cuda() == (backend == FLASH_KDA_BACKEND_CUDA)) return true;
   PyErr_Format(PyExc_ValueError, "backend: does not match the device of q, which is %s",

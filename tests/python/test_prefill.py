@@ -235,6 +235,17 @@ def test_calls_from_many_threads():
             assert all(torch.equal(a, b) for a, b in zip(got, expected))
 
 
+def test_the_environment_may_choose_the_reference(monkeypatch):
+    inputs = make_inputs()
+    assert flash_kda.describe(**inputs).startswith("cpu")
+    for name, expected in (("reference", "reference"), ("cpu", "cpu"), ("cuda", "cpu"), ("", "cpu")):
+        monkeypatch.setenv("FLASH_KDA_BACKEND", name)
+        assert flash_kda.describe(**inputs).startswith(expected)
+    monkeypatch.setenv("FLASH_KDA_BACKEND", "abacus")
+    with pytest.raises(ValueError, match="FLASH_KDA_BACKEND: expected reference, cpu or cuda"):
+        flash_kda.prefill(**inputs)
+
+
 def test_empty_calls():
     for shape in ({"B": 0}, {"T": 0}):
         result = flash_kda.prefill(**make_inputs(**shape), final_state=True)

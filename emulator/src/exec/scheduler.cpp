@@ -168,8 +168,7 @@ void partly_guarded(Warp& w, const Inst& i, u32 mask) {
 
 void announce_registers(Warp& w, const Inst& i, u32 mask) {
   if (auto* o = observer_of(w))
-    o->register_access(event_of(w, i, mask),
-                       w.kernel->wgmma_register_access.at(w.kernel->index_of(i)));
+    o->register_access(event_of(w, i, mask), w.kernel->watched_registers[w.kernel->index_of(i)]);
 }
 
 enum class Counting : bool { kOff, kOn };

@@ -258,8 +258,9 @@ void announce(Warp& w, const WgmmaOp& op) {
   const u32 count = f.accumulator_registers();
   const check::WarpEvent event = event_of(w, *op.inst, kAllLanes);
   check::WgmmaRegisters registers;
-  registers.accumulators = {op.inst->ops, count};
-  registers.a = {op.inst->ops + count, f.a_in_registers ? size_t{4} : size_t{0}};
+  const std::span<const u32> numbers = w.kernel->watched_registers[w.kernel->index_of(*op.inst)];
+  registers.accumulators = numbers.first(count);
+  registers.a = numbers.subspan(count);
   o->wgmma_issue(event, registers);
   // What the warpgroup reads is announced when its last warp gets here.
   const u32 first = w.id & ~3u;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/bind_params.hpp"
+#include "cuda/sm90/fused_plan.hpp"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -53,7 +54,7 @@ bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, cu
 
 }  // namespace
 
-FusedParams bind_fused(const Plan& plan, const Tensors& t) {
+FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
   const Problem& p = plan.problem;
   const RecurrenceParams recurrence = bind_recurrence(plan, t, nullptr);
   FusedParams params{};
@@ -65,6 +66,12 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t) {
   // Rows are read four values at a time where no box can be used.
   for (RowTensor* rows : {&params.inputs.q, &params.inputs.k, &params.inputs.g}) {
     rows->alignment = Alignment::kElement;
+  }
+  if (may_cut_chains(p, plan.config)) {
+    const HandoverLayout layout = lay_out_handover(p, plan.config);
+    params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
+                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
+                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent)};
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 

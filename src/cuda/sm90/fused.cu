@@ -42,6 +42,11 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
+struct ClearParams {
+  Handover handover;
+  std::int32_t flags;
+};
+
 template <GateForm kForm>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
@@ -51,9 +56,8 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
   if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
   release_next_kernel();
-  if (is_sorted(p.sequences)) {
-    sort_sequences(p.sequences, reinterpret_cast<std::int32_t*>(shared_block), block_order());
-  }
+  static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
+  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
@@ -83,6 +87,15 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
   }
 }
 
+__global__ void __launch_bounds__(kThreads)
+    clear_handover_kernel(const __grid_constant__ ClearParams p) {
+  wait_for_previous_kernel();
+  release_next_kernel();
+  const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (i < p.flags) p.handover.sent[i] = 0;
+  if (i == 0) *p.handover.begun = 0;
+}
+
 template <GateForm kForm>
 cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
                         const LaunchContext& context) {
@@ -94,6 +107,15 @@ cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
 }
 
 }  // namespace
+
+cudaError_t launch_clear_handover(const Handover& handover, int blocks,
+                                  const LaunchContext& context) {
+  const ClearParams params = {handover, blocks * kHandoverFlags};
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>((params.flags + kThreads - 1) / kThreads));
+  shape.block = dim3(kThreads);
+  return launch(clear_handover_kernel, shape, context, params);
+}
 
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
   LaunchShape shape;

@@ -4,6 +4,7 @@
 // it is the left operand of the two products that read it, so it never leaves the registers.
 #pragma once
 
+#include "cuda/sm90/handover.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/wgmma.cuh"
@@ -180,17 +181,35 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   }
 }
 
+// The state at the ends of a piece of work.
+__device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item, int v_begin,
+                                            StateTile& state) {
+  if (item.part == Part::kTail) {
+    receive_state(p.handover, item.slot, state);
+  } else {
+    load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+  }
+}
+__device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item, int v_begin,
+                                          const StateTile& state) {
+  if (item.part == Part::kHead) {
+    send_state(p.handover, item.slot, state);
+  } else {
+    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+  }
+}
+
 template <GateForm kForm>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   const int v_begin = part * 64;
   std::uint32_t count = 0;
-  for_rounds(p, [&](int round) {
+  for_rounds([&](int round) {
     StateTile state;
     std::uint32_t end;
     {
-      const WorkItem item = make_item(p, block_order(), place_in_round(round));
-      load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+      const WorkItem item = make_item(p, block_order(), round);
+      begin_state(p, item, v_begin, state);
       end = count + item.chunks();
     }
 #pragma unroll 1
@@ -214,8 +233,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       __syncwarp();
     }
     // The item is looked up again: kept through the loop, it would spill.
-    const WorkItem item = make_item(p, block_order(), place_in_round(round));
-    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+    end_state(p, make_item(p, block_order(), round), v_begin, state);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/sm90/layouts.cuh"
+#include "cuda/sm90/share.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -51,10 +52,10 @@ struct SharedPlan {
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
-  static constexpr std::uint32_t kBias =
-      kColumns + 1024;  // fp32 [4 warps][64], of which kBounded uses 32
-  static constexpr std::uint32_t kOrder = kBias + 1024;  // int16 [kMaxSorted]: sequences
-  static constexpr std::uint32_t kBarrier = kOrder + 2 * kMaxSorted;
+  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
+  static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
+  static constexpr std::uint32_t kBarrier = kShare + 32;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
@@ -75,6 +76,11 @@ extern __shared__ __align__(1024) std::byte shared_block[];
 // Packed sequences, longest first.
 __device__ __forceinline__ std::uint16_t* block_order() {
   return reinterpret_cast<std::uint16_t*>(shared_block + SharedPlan::kOrder);
+}
+
+__device__ __forceinline__ Share& block_share() {
+  static_assert(sizeof(Share) <= 32);
+  return *reinterpret_cast<Share*>(shared_block + SharedPlan::kShare);
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.
