@@ -10,11 +10,12 @@ PYTHON ?= python3
 DEMO_MODELS := models/kda_lower_bound.safetensors models/kda_softplus.safetensors
 DEMO_DOCUMENT ?= tests/cli/cli_test.py
 
-.PHONY: help setup build demo test test-asan test-tsan fuzz bench format lint install clean
+.PHONY: help setup build demo test test-python test-asan test-tsan fuzz bench format lint install clean
 
 help:
 	@echo "make demo     a trained KDA language model reads a document and goes on writing"
 	@echo "make test     every test"
+	@echo "make test-python                the Python package: pip install ., its tests, its wheel"
 	@echo "make build    the library and build/release/flash-kda"
 	@echo "make bench    speed of the CPU backend on this machine"
 	@echo "make test-asan test-tsan fuzz   the tests under sanitizers; the fuzzers for a bounded time"
@@ -36,6 +37,9 @@ test: setup
 	@! command -v nvcc > /dev/null || tools/venv.sh emulator/conformance/requirements.txt --no-deps
 	@$(MAKE) --no-print-directory build
 	@ctest --preset $(PRESET) -j $(JOBS) --progress
+
+test-python:
+	@tools/test_python.sh
 
 # A debug build of the unit tests under each sanitizer; the whole table of cases is left to `test`.
 test-asan:

@@ -51,10 +51,12 @@ function(flash_kda_compile_cuda out_objects variant)
     add_custom_command(
       OUTPUT ${object}
       COMMAND ${FLASH_KDA_NVCC} -std=c++20 -O3 -lineinfo -Xcompiler=-fPIC,-fvisibility=hidden
+              ${FLASH_KDA_NVCC_THREADS}
               ${ARG_FLAGS} -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include
               ${ARG_INCLUDES} -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
       DEPENDS ${source}
       DEPFILE ${object}.d
+      ${FLASH_KDA_JOB_POOL}
       COMMENT "Compiling CUDA (${variant}) ${name}"
       COMMAND_EXPAND_LISTS VERBATIM)
     list(APPEND objects ${object})

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and the machine lacks: as root directly, else it
-# prints the line to run and stops. Usage: tools/setup.sh build|fuzz|format
+# prints the line to run and stops. Usage: tools/setup.sh build|fuzz|format|python
 set -euo pipefail
 
 build_packages=(
@@ -13,11 +13,12 @@ build_packages=(
   libbenchmark-dev     # micro-benchmarks
   librsvg2-bin         # plots as PNG
 )
-case "${1:?usage: tools/setup.sh build|fuzz|format}" in
+case "${1:?usage: tools/setup.sh build|fuzz|format|python}" in
   build) packages=("${build_packages[@]}") ;;
   fuzz) packages=("${build_packages[@]}" clang-14 libclang-rt-14-dev) ;;
+  python) packages=(g++ cmake ninja-build libhwy-dev libfmt-dev python3-dev python3-venv) ;;
   format) packages=(clang-format-14 clang-tidy-14) ;;
-  *) echo "tools/setup.sh: expected build, fuzz or format, got \"$1\"" >&2; exit 2 ;;
+  *) echo "tools/setup.sh: expected build, fuzz, format or python, got \"$1\"" >&2; exit 2 ;;
 esac
 
 mkdir -p build

@@ -25,7 +25,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
   Result<Plan> made = make_plan(problem, {.backend = row.backend,
                                           .precision = row.precision,
                                           .threads = options.threads,
-                                          .algorithm = options.algorithm});
+                                          .algorithm = options.algorithm,
+                                          .multiprocessors = options.multiprocessors});
   if (!made.ok()) {
     row.outcome =
         made.status().code() == StatusCode::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;
@@ -51,10 +52,10 @@ void run_row(const Plan& plan, const Tensors& tensors, Workspace workspace, Veri
     row.detail = std::string(to_string(status.code())) + ": " + status.message();
     return;
   }
-  const Tolerance of_out =
-      out_tolerance(plan.problem, row.backend, row.precision, row.distribution);
-  const Tolerance of_state =
-      state_tolerance(plan.problem, row.backend, row.precision, row.distribution);
+  const Tolerance of_out = out_tolerance(plan.problem, row.backend, row.precision, row.distribution,
+                                         plan.config.algorithm);
+  const Tolerance of_state = state_tolerance(plan.problem, row.backend, row.precision,
+                                             row.distribution, plan.config.algorithm);
   row.out = compare_out(plan.problem, tensors, expected, of_out);
   row.final_state = compare_final_states(plan.problem, tensors, expected, of_state);
   row.checkpoints = compare_checkpoints(plan.problem, tensors, expected, of_state);

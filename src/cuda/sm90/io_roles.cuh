@@ -18,12 +18,12 @@ __device__ __forceinline__ uint4 load_piece(const RowTensor& tensor, std::int64_
 
 // The rows of a chunk that exist, element by element, in the layout that TMA gives them.
 __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlace& at, int tokens,
-                                          std::uint32_t tile) {
+                                          std::uint32_t tile, std::uint32_t half_pitch) {
   const int lane = lane_index();
   for (int row = lane / 16; row < tokens; row += 2) {
     const int piece = lane % 16;
     const std::int64_t from = row_start(tensor, at.batch_row, at.token + row, at.head) + piece * 8;
-    store_shared_bits(tile + (piece / 8) * kHalfTile + token_piece(row, piece % 8),
+    store_shared_bits(tile + (piece / 8) * half_pitch + token_piece(row, piece % 8),
                       load_piece(tensor, from));
   }
 }
@@ -31,7 +31,12 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
 __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   const bool leader = lane_index() == 0;
-  int tokens_before = 0;  // of the chunk before this one
+  // The chunk before this one, whose queries are not summed yet: its tokens, or 0.
+  int pending = 0;
+  const auto scale_pending = [&] {
+    if (pending > 0) scale_queries(p, shared, count - 1, pending);
+    pending = 0;
+  };
   for_items(p, block_order(), [&](const WorkItem& item) {
     const int qk_head = item.head / p.inputs.heads_per_qk_head;
     for (int c = 0; c < item.chunks(); ++c, ++count) {
@@ -40,29 +45,36 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
       const std::uint32_t raw = shared + SharedPlan::kRaw + 8 * turn.slot;
       const BoxPlace of_qk = {item.first + c * kChunk, qk_head, item.batch_row};
       const BoxPlace of_v = {item.first + c * kChunk, item.head, item.batch_row};
-      wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
+      // With every stage in use the norms come first: waiting would take a stage from the pipeline.
+      const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * turn.slot;
+      if (!is_done_at(empty, turn.parity ^ 1)) scale_pending();
+      wait_at(empty, turn.parity ^ 1);
       if (p.loads == Transfer::kBox) {
         if (leader) {
           arrive_expecting_at(raw, StagePlan::kRawBytes);
-          load_box(stage + StagePlan::kKeys, p.k_map, of_qk, raw);
-          load_box(stage + StagePlan::kQuery, p.q_map, of_qk, raw);
-          load_box(stage + StagePlan::kGate, p.g_map, of_v, raw);
-          load_box(stage + StagePlan::kValue, p.v_map, of_v, raw);
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const std::uint32_t at = stage + half * kPairedHalf;
+            load_box(at + StagePlan::kKeys, p.k_map, of_qk, half, raw);
+            load_box(at + StagePlan::kQuery, p.q_map, of_qk, half, raw);
+          }
+          load_box(stage + StagePlan::kGate, p.g_map, of_v, 0, raw);
+          load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
         }
       } else {
         const int tokens = item.tokens(c);
-        load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys);
-        load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery);
-        load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate);
-        load_rows(p.v, of_v, tokens, stage + StagePlan::kValue);
+        load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
+        load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
+        load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate, kHalfTile);
+        load_rows(p.v, of_v, tokens, stage + StagePlan::kValue, kHalfTile);
         warp_arrive(raw);
       }
       __syncwarp();
-      if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
-      tokens_before = item.tokens(c);
+      scale_pending();
+      pending = item.tokens(c);
     }
   });
-  if (count > 0) scale_queries(p, shared, count - 1, tokens_before);
+  scale_pending();
 }
 
 // A box would overwrite what follows the sequence, so the rows of a tail leave one by one.
