@@ -28,10 +28,14 @@ build: setup
 	@cmake --preset $(PRESET) > $(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target $(TARGET)
 
+demo: TARGET = flash-kda
 demo: build
 	@tools/demo.sh $(BUILD)/flash-kda $(DEMO_DOCUMENT) $(DEMO_MODELS)
 
-test: build
+# With an nvcc, the emulator's tests run kernels of CUTLASS, whose headers come from PyPI.
+test: setup
+	@! command -v nvcc > /dev/null || tools/venv.sh emulator/conformance/requirements.txt --no-deps
+	@$(MAKE) --no-print-directory build
 	@ctest --preset $(PRESET) -j $(JOBS) --progress
 
 test-python:

@@ -33,7 +33,8 @@ constexpr double kReferenceError = 1e-12;
 // What the project promises for bf16 in, bf16 out on the published distribution.
 constexpr double kPublishedBF16Limit = 4e-3;
 
-// The CUDA backend never had more than this granted: eight operands, 0.5 u each.
+// The most that is granted to the CUDA backend: eight operands, 0.5 u each. The fused kernel is
+// held to this.
 const double kCudaMostError = std::sqrt(8.0) * 0.5 * 0x1p-8;
 // Heads that a run compares: thousands. Five standard deviations are exceeded by one in 10^6.
 constexpr double kDeviations = 5.0;
@@ -68,24 +69,26 @@ double cuda_roundings_of_state(const Problem& problem, Distribution distribution
   return distribution == Distribution::kPublished ? of_one_token : std::max(5.7, of_one_token);
 }
 
-double cuda_chunk_error(const Problem& problem, Quantity quantity, Distribution distribution) {
+double cuda_chunk_error(const Problem& problem, Quantity quantity, Distribution distribution,
+                        Algorithm algorithm) {
   const bool is_out = quantity == Quantity::kOut;
   const double roundings = is_out ? cuda_roundings_of_out(problem, distribution)
                                   : cuda_roundings_of_state(problem, distribution);
   double error = std::min(std::sqrt(roundings) * kOperandRms, kCudaMostError);
   // Packed sequences may be of any length.
-  if (is_out && problem.is_varlen()) error = kCudaMostError;
+  if ((is_out && problem.is_varlen()) || algorithm == Algorithm::kFused) error = kCudaMostError;
   return distribution == Distribution::kHostile ? 2.0 * error : error;
 }
 
 // RMS error of the arithmetic per head, before the result is rounded to its storage type.
 double arithmetic_error(const Problem& problem, Quantity quantity, BackendKind backend,
-                        Precision precision, Distribution distribution) {
+                        Precision precision, Distribution distribution, Algorithm algorithm) {
   if (backend == BackendKind::kReference) return kReferenceError;
   if (distribution == Distribution::kUndamped) return undamped_error(problem, backend, precision);
   if (backend == BackendKind::kCuda) {
-    return precision == Precision::kF32 ? kCudaF32Error
-                                        : cuda_chunk_error(problem, quantity, distribution);
+    return precision == Precision::kF32
+               ? kCudaF32Error
+               : cuda_chunk_error(problem, quantity, distribution, algorithm);
   }
   if (precision == Precision::kF32) return kF32Error;
   return distribution == Distribution::kHostile ? 2.0 * kBF16Error : kBF16Error;
@@ -109,19 +112,19 @@ double with_storage(double arithmetic, DType storage) {
 }  // namespace
 
 Tolerance out_tolerance(const Problem& problem, BackendKind backend, Precision precision,
-                        Distribution distribution) {
-  const double head =
-      with_storage(arithmetic_error(problem, Quantity::kOut, backend, precision, distribution),
-                   problem.out_dtype);
+                        Distribution distribution, Algorithm algorithm) {
+  const double head = with_storage(
+      arithmetic_error(problem, Quantity::kOut, backend, precision, distribution, algorithm),
+      problem.out_dtype);
   // The CUDA backend's five roundings and that of the result exceed what the CPU promises.
   const bool published = distribution == Distribution::kPublished && backend != BackendKind::kCuda;
   return from_head(backend, published ? std::min(head, kPublishedBF16Limit) : head);
 }
 
 Tolerance state_tolerance(const Problem& problem, BackendKind backend, Precision precision,
-                          Distribution distribution) {
+                          Distribution distribution, Algorithm algorithm) {
   return from_head(backend, with_storage(arithmetic_error(problem, Quantity::kState, backend,
-                                                          precision, distribution),
+                                                          precision, distribution, algorithm),
                                          problem.state.dtype));
 }
 

@@ -12,10 +12,12 @@ struct Tolerance {
   double element = 0.0;
 };
 
+// `algorithm` as in the plan: the fused kernel of the CUDA backend rounds more often than the
+// chunked form of the same backend.
 Tolerance out_tolerance(const Problem& problem, BackendKind backend, Precision precision,
-                        Distribution distribution);
+                        Distribution distribution, Algorithm algorithm = Algorithm::kChunked);
 // Final states and checkpoints.
 Tolerance state_tolerance(const Problem& problem, BackendKind backend, Precision precision,
-                          Distribution distribution);
+                          Distribution distribution, Algorithm algorithm = Algorithm::kChunked);
 
 }  // namespace flash_kda::verification

@@ -51,10 +51,10 @@ void run_row(const Plan& plan, const Tensors& tensors, Workspace workspace, Veri
     row.detail = std::string(to_string(status.code())) + ": " + status.message();
     return;
   }
-  const Tolerance of_out =
-      out_tolerance(plan.problem, row.backend, row.precision, row.distribution);
-  const Tolerance of_state =
-      state_tolerance(plan.problem, row.backend, row.precision, row.distribution);
+  const Tolerance of_out = out_tolerance(plan.problem, row.backend, row.precision, row.distribution,
+                                         plan.config.algorithm);
+  const Tolerance of_state = state_tolerance(plan.problem, row.backend, row.precision,
+                                             row.distribution, plan.config.algorithm);
   row.out = compare_out(plan.problem, tensors, expected, of_out);
   row.final_state = compare_final_states(plan.problem, tensors, expected, of_state);
   row.checkpoints = compare_checkpoints(plan.problem, tensors, expected, of_state);

@@ -37,6 +37,7 @@ struct BenchOptions {
   std::optional<GateKind> gate;
   std::optional<BackendKind> backend;
   std::optional<Precision> precision;
+  Algorithm algorithm = Algorithm::kAuto;
   std::vector<int> threads;
   Effort effort;
   std::string compare;
@@ -56,6 +57,7 @@ struct BenchOptions {
     add_choice(command, "--backend", backend, kBackendChoices,
                "Backend; default: the fastest that supports the shape");
     add_choice(command, "--precision", precision, kPrecisionChoices, "Default: both");
+    add_choice(command, "--algorithm", algorithm, kAlgorithmChoices, "Default: the plan's choice");
     command.add_option("--threads", threads, "Thread counts; default: 1 and all")
         ->delimiter(',')
         ->check(CLI::Range(1, 4096).description(""))
@@ -125,8 +127,10 @@ std::vector<Variant> host_variants(const BenchOptions& options) {
     for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
       if (options.precision && *options.precision != precision) continue;
       if (is_reference && !options.precision && precision != Precision::kF32) continue;
-      variants.push_back(
-          {{.backend = options.backend, .precision = precision, .threads = threads}});
+      variants.push_back({{.backend = options.backend,
+                           .precision = precision,
+                           .threads = threads,
+                           .algorithm = options.algorithm}});
     }
   }
   return variants;
@@ -134,7 +138,7 @@ std::vector<Variant> host_variants(const BenchOptions& options) {
 
 // Where the GPU takes the shape, there is one arithmetic and no threads, but a cache of tens of MB.
 Result<std::vector<Variant>> bench_variants(const BenchOptions& options, const Problem& problem) {
-  const PlanOptions plain = {.backend = options.backend};
+  const PlanOptions plain = {.backend = options.backend, .algorithm = options.algorithm};
   const Result<Plan> plan = make_plan(problem, plain);
   if (!plan.ok()) return plan.status();
   if (plan->config.backend != BackendKind::kCuda) return host_variants(options);

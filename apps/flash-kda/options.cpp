@@ -6,6 +6,10 @@ const Choices<BackendKind> kBackendChoices{{"reference", BackendKind::kReference
                                            {"cpu", BackendKind::kCpu},
                                            {"cuda", BackendKind::kCuda}};
 const Choices<Precision> kPrecisionChoices{{"fp32", Precision::kF32}, {"bf16", Precision::kBF16}};
+const Choices<Algorithm> kAlgorithmChoices{{"auto", Algorithm::kAuto},
+                                           {"recurrent", Algorithm::kRecurrent},
+                                           {"chunked", Algorithm::kChunked},
+                                           {"fused", Algorithm::kFused}};
 const Choices<GateKind> kGateChoices{{"lower-bound", GateKind::kLowerBound},
                                      {"softplus", GateKind::kSoftplus},
                                      {"log", GateKind::kLog}};

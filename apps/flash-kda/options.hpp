@@ -16,7 +16,8 @@ template <typename T>
 using Choices = std::vector<std::pair<std::string, T>>;
 
 extern const Choices<BackendKind> kBackendChoices;  // reference, cpu, cuda
-extern const Choices<Precision> kPrecisionChoices;  // fp32, bf16
+extern const Choices<Precision> kPrecisionChoices;
+extern const Choices<Algorithm> kAlgorithmChoices;
 extern const Choices<GateKind> kGateChoices;        // lower-bound, softplus, log
 extern const Choices<DType> kFloatChoices;          // fp32, bf16, fp16
 extern const Choices<DType> kStateDTypeChoices;     // fp32, bf16

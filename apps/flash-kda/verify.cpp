@@ -42,6 +42,8 @@ struct VerifyCommandOptions {
                "This backend only; default: all that this machine can run");
     add_choice(command, "--precision", precision, kPrecisionChoices,
                "This precision only; default: both");
+    add_choice(command, "--algorithm", verification.algorithm, kAlgorithmChoices,
+               "This algorithm only; default: the plan's choice");
     CLI::Option* name =
         command.add_option("--case", case_name, "The case of this name, else all that contain it");
     command.add_option("--seed", verification.seed, "Seed of the inputs; default: 1");

@@ -1,6 +1,6 @@
 // Thread instructions per second and core of the emulator. Set EMULATOR_CHECK=1 to measure with all
-// checks on. Prints one JSON object for each mix: the best of several runs, in CPU time, since
-// other work on the machine only slows.
+// checks on. Usage: emulator_bench [REPEATS [MIX]]. Prints one JSON object for each mix: the best
+// of several runs, in CPU time, since other work on the machine only slows.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -21,8 +21,10 @@ double cpu_seconds() {
 
 int main(int argc, char** argv) {
   const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
+  const std::string only = argc > 2 ? argv[2] : "";
   emulator::set_option("threads", "1");
   for (const BenchCase& c : bench_cases()) {
+    if (!only.empty() && c.name != only) continue;
     double best = 0;
     unsigned long long instructions = 0;
     for (int k = 0; k < repeats; ++k) {

@@ -43,12 +43,8 @@ struct GemmImplementation {
   cudaError_t (*run)(const GemmProblem& problem);
 };
 
-std::vector<GemmImplementation> sm80_gemms();
-std::vector<GemmImplementation> sm80_split_gemms();
-std::vector<GemmImplementation> sm90_pingpong_gemms();
-std::vector<GemmImplementation> sm90_cooperative_gemms();
-std::vector<GemmImplementation> sm90_tf32_gemms();
-std::vector<GemmImplementation> sm90_stream_k_gemms();
+std::vector<GemmImplementation> sm90_two_warpgroup_gemms();
+std::vector<GemmImplementation> sm90_tf32_stream_k_gemms();
 
 // Those of the program at hand.
 std::vector<GemmImplementation> all_gemms();

@@ -17,7 +17,7 @@ KERNELS = ["checkpoint_rows", "merge", "prepare", "recurrence", "recurrent"]
 
 # Threads of the largest block, and dynamic shared bytes: four stages of chunk images with their
 # barriers, padded to 128, and one more image for checkpoints.
-THREADS = {"checkpoint_rows_kernel": 256, "merge_kernel<128>": 128, "merge_kernel<64>": 64,
+THREADS = {"checkpoint_rows_kernel": 256, "merge_kernel<128>": 512, "merge_kernel<64>": 256,
            "prepare_kernel<128>": 64, "prepare_kernel<64>": 32, "recurrent_kernel<128>": 128,
            "recurrent_kernel<64>": 128}
 RECURRENCE_THREADS = 256

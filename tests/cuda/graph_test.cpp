@@ -128,7 +128,9 @@ TEST_P(Graph, ReplaysWithOtherDataAndLengths) {
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, Graph,
                          testing::Values(Algorithm::kChunked, Algorithm::kRecurrent),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& parameter) {
+                           return std::string(to_string(parameter.param));
+                         });
 
 }  // namespace
 }  // namespace flash_kda

@@ -60,10 +60,10 @@ INSTANTIATE_TEST_SUITE_P(
                                      "head-dim-128x64", "softplus-steep", "beta-2-slow",
                                      "slow-1024"),
                      testing::Values(16, 48, 256)),
-    [](const auto& info) {
-      std::string text = std::get<0>(info.param);
+    [](const auto& parameter) {
+      std::string text = std::get<0>(parameter.param);
       for (char& c : text) c = c == '-' ? '_' : c;
-      return text + "_every_" + std::to_string(std::get<1>(info.param));
+      return text + "_every_" + std::to_string(std::get<1>(parameter.param));
     });
 
 }  // namespace

@@ -18,11 +18,16 @@ struct Statistics {
 Statistics statistics();
 
 // The settings of EMULATOR_* variables, by the variable's name without the prefix, in lower case:
-// seed, quantum, async_delay, threads, spin_limit, accumulate. False for an unknown name or value.
-// "device", "check" and "approx" can only be set in the environment.
+// seed, quantum, async_delay, threads, spin_limit, accumulate; and "count", 0 or 1. False for an
+// unknown name or value. "device", "check" and "approx" can only be set in the environment.
 bool set_option(const std::string& name, const std::string& value);
 
-// Distinct reports of the checker so far, and their text; 0 and empty when checks are off.
+// What the launches made with "count" set executed, by kernel, class, source line and opcode; JSON,
+// as EMULATOR_COUNTERS=file writes it at exit.
+std::string counters();
+
+// Reports of the checker so far, equal ones counted each time, and the text of the distinct ones; 0
+// and empty when checks are off.
 uint64_t report_count();
 std::string reports();
 

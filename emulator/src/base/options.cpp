@@ -22,6 +22,7 @@ Options from_environment() {
   o.async_delay = static_cast<u32>(number("EMULATOR_ASYNC_DELAY", o.seed ? 24 : 0));
   o.threads = static_cast<u32>(number("EMULATOR_THREADS", 0));
   o.check = number("EMULATOR_CHECK", 0) != 0;
+  o.count = !word("EMULATOR_COUNTERS", "").empty();
   o.summary = number("EMULATOR_SUMMARY", 0) != 0;
   o.spin_limit = number("EMULATOR_SPIN_LIMIT", o.spin_limit);
   const std::string accumulate = word("EMULATOR_ACCUMULATE", "in_order");

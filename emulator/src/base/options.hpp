@@ -17,6 +17,7 @@ struct Options {
   u32 async_delay = 0;          // EMULATOR_ASYNC_DELAY: most rounds that a copy is late
   u32 threads = 0;              // EMULATOR_THREADS: host threads, 0 = one per core
   bool check = false;           // EMULATOR_CHECK: races, fences, uninitialised data
+  bool count = false;           // EMULATOR_COUNTERS is set: count by instruction
   bool summary = false;         // EMULATOR_SUMMARY: totals at exit, on stderr
   u64 spin_limit = 20'000'000;  // EMULATOR_SPIN_LIMIT: warp instructions without an effect
   AccumulatePolicy accumulate = AccumulatePolicy::kInOrder;  // EMULATOR_ACCUMULATE

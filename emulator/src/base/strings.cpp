@@ -1,6 +1,9 @@
 #include "base/strings.hpp"
 
+#include <cxxabi.h>
+
 #include <cctype>
+#include <cstdlib>
 
 namespace emulator {
 
@@ -20,6 +23,14 @@ std::string collapse_blanks(std::string_view text) {
     }
   }
   while (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+std::string demangled(const std::string& symbol) {
+  int status = 1;
+  char* text = abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status);
+  std::string out = status == 0 ? text : symbol;
+  std::free(text);
   return out;
 }
 

@@ -1,17 +1,7 @@
-// Generic accesses against shadow memory.
-#include "check/cta_checker.hpp"
+// Past accesses against those of now; accesses to global memory.
+#include "check/cell_access.hpp"
 
 namespace emulator::check {
-namespace {
-
-Strength strength_of(const WarpAccess& access) {
-  if (access.order == Order::kWeak)
-    return access.kind == AccessKind::kAtomic ? Strength::kGpu : Strength::kWeak;
-  return static_cast<Strength>(static_cast<u32>(Strength::kCta) + static_cast<u32>(access.scope));
-}
-
-}  // namespace
-
 bool View::ordered_slow(u32 actor, u32 clock_value, u32 lane, u32 my_lane) const {
   if (actor < clock->settled()) return true;
   const u32 i = actor - first;
@@ -90,6 +80,7 @@ void CtaChecker::check_reads(ShadowTable& table, u32 cell, u32 bytes, const Acce
                           lanes ? lanes : r.lanes, r.site,  static_cast<Strength>(r.strength)};
     conflict(context, lane, past, PastAccess::Kind::kWrite, u64{cell} * 4, at);
   };
+  for (const u32 i : table.rows.active()) check(row_stamp(table.rows, i, cell));
   Cell& c = table[cell];
   check(c.read);
   if (c.crowd) {
@@ -184,88 +175,6 @@ void CtaChecker::record_write(ShadowTable& table, u32 cell, u32 bytes, WriteStam
     }
     table.release_if_empty(c);
   }
-}
-
-inline void CtaChecker::read_cell(ShadowTable& table, u32 cell, u32 bytes,
-                                  const AccessContext& context, u32 lane, const CellPlace& at) {
-  Cell& c = table[cell];
-  const View& v = context.view;
-  const bool write_ordered =
-      c.write.actor == 0 || v.ordered(c.write.actor, c.write.clock, c.write.lane, lane);
-  if (!write_ordered || c.crowd)
-    check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kRead, at);
-  const u32 clock = v.warp->clock;
-  if (c.read.actor == v.self && c.read.clock == clock && c.read.bytes == bytes &&
-      c.read.strength == static_cast<u32>(context.strength)) {
-    c.read.lanes |= 1u << lane;
-    c.read.site = context.site;
-    return;
-  }
-  ReadStamp stamp;
-  stamp.actor = v.self;
-  stamp.clock = clock;
-  stamp.lanes = 1u << lane;
-  stamp.site = context.site;
-  stamp.bytes = bytes & 0xf;
-  stamp.strength = static_cast<u32>(context.strength);
-  record_read(table, cell, stamp, context, lane, at);
-}
-
-inline void CtaChecker::write_cell(ShadowTable& table, u32 cell, u32 bytes,
-                                   const AccessContext& context, u32 lane, const CellPlace& at) {
-  Cell& c = table[cell];
-  const View& v = context.view;
-  if (c.crowd || (c.write.actor && !v.ordered(c.write.actor, c.write.clock, c.write.lane, lane)))
-    check_writes(table, cell, bytes, context, lane, PastAccess::Kind::kWrite, at);
-  if (c.crowd || (c.read.lanes && !v.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, lane)))
-    check_reads(table, cell, bytes, context, lane, at);
-  WriteStamp stamp;
-  stamp.actor = v.self;
-  stamp.clock = v.warp->clock;
-  stamp.site = context.site;
-  stamp.lane = lane & 31;
-  stamp.strength = static_cast<u32>(context.strength) & 7;
-  if (bytes == 0xf && !c.crowd && stamp.strength == 0) {
-    c.write = stamp;
-    c.write_bytes = 0xf;
-    c.read.lanes = 0;
-    c.read.bytes = 0;
-    return;
-  }
-  record_write(table, cell, bytes, stamp, context, lane);
-}
-
-void CtaChecker::shared_access(const WarpEvent& event, const WarpAccess& access, uint32_t owner_cta,
-                               const uint32_t* offsets) {
-  WarpState& warp = state_.warps[event.warp];
-  const u32 rank = owner_cta == cta_ ? rank_ : rank_of(owner_cta);
-  CtaState& owner = *cluster_->ctas[rank];
-  ShadowTable& table = owner.shadow;
-  warp.touched = true;
-  const CellPlace at{CellPlace::Space::kShared, 0, owner_cta};
-  const u32 limit = table.size() * 4;
-  with_groups(warp, event.mask, [&](LaneGroup& group, u32 lanes) {
-    const AccessContext x = context(event, group, strength_of(access));
-    for_lanes(lanes, [&](u32 lane) {
-      if (offsets[lane] + u64{access.bytes} > limit) return;
-      for_cells(offsets[lane], access.bytes, [&](u32 cell, u32 bytes) {
-        Cell& c = table[cell];
-        if (access.kind != AccessKind::kStore && (c.defined & bytes) != bytes &&
-            launch_.checker.options.report_uninitialised) {
-          report_at(Rule::kUninitialisedShared, x, lane, nullptr, "read", cell * 4u, at);
-          c.defined |= bytes;  // said once
-        }
-        if (access.kind == AccessKind::kLoad) {
-          read_cell(table, cell, bytes, x, lane, at);
-        } else {
-          write_cell(table, cell, bytes, x, lane, at);
-          c.defined |= bytes;
-        }
-      });
-    });
-  });
-  if (access.order != Order::kWeak || access.kind == AccessKind::kAtomic)
-    sync_shared(event, access, owner, offsets);
 }
 
 Allocation* CtaChecker::allocation_at(u64 address) {

@@ -56,7 +56,8 @@ void CtaChecker::async_write(ShadowTable& table, u32 cell, u32 bytes, const Asyn
   if (w.actor && w.strength != static_cast<u32>(Strength::kAsync))
     check_fenced(table, cell, bytes, x.access, x.lane, x.fenced, at);
   if (c.crowd ||
-      (c.read.lanes && !view.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, x.lane)))
+      (c.read.lanes && !view.ordered_lanes(c.read.actor, c.read.clock, c.read.lanes, x.lane)) ||
+      (!x.rows_clear && !row_readers_ordered(table.rows, cell, view, x.lane)))
     check_reads(table, cell, bytes, x.access, x.lane, at);
   if (bytes == 0xf && !c.crowd && write_ordered) {
     c.write = x.write;
@@ -210,6 +211,13 @@ void CtaChecker::begin_load(const WarpEvent& event, const BulkCopy& copy, AsyncI
   ShadowTable& table = cluster_->ctas[rank_of(copy.shared_cta)]->shadow;
   const CellPlace at{CellPlace::Space::kShared, 0, copy.shared_cta};
   u64 bytes = 0;
+  u32 low = ~0u, high = 0;
+  for (const CopySegment& segment : copy.segments) {
+    low = std::min(low, segment.shared_offset);
+    high = std::max(high, segment.shared_offset + segment.bytes - 1);
+  }
+  x.rows_clear =
+      high / 4 < table.size() && rows_clear(table.rows, low / 4, high / 4, x.access.view);
   for (const CopySegment& segment : copy.segments) {
     bytes += segment.bytes;
     if (u64{segment.shared_offset} + segment.bytes > u64{table.size()} * 4) continue;
@@ -217,6 +225,8 @@ void CtaChecker::begin_load(const WarpEvent& event, const BulkCopy& copy, AsyncI
       async_write(table, cell, cell_bytes, x, at);
       table[cell].defined |= cell_bytes;
     });
+    if (segment.bytes % 4 == 0 && segment.bytes)
+      table.rows.forget(segment.shared_offset / 4, (segment.shared_offset + segment.bytes) / 4);
   }
   if (!defined) undefine_shared(table, copy.segments);
   for (const SharedSegment& source : copy.source) {

@@ -61,7 +61,10 @@ std::unique_ptr<CtaObserver> LaunchChecker::cta_begin(uint32_t cta) {
       slot->ctas.resize(record.cluster_ctas());
     }
     cluster = slot;
-    cluster->ctas[rank] = std::make_unique<CtaState>(checker.take_table(shared_bytes));
+    ShadowTable table = checker.take_table(shared_bytes);
+    const u32 actors = record.layout.per_cta;
+    table.rows.begin(cluster->first_actor + rank * actors, actors, table.size());
+    cluster->ctas[rank] = std::make_unique<CtaState>(std::move(table));
     ++cluster->running;
   }
   return std::make_unique<CtaChecker>(*this, std::move(cluster), rank, cta);

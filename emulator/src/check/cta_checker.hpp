@@ -122,6 +122,21 @@ class CtaChecker final : public CtaObserver {
   void sync_shared(const WarpEvent&, const WarpAccess&, CtaState& owner, const u32* offsets);
   void sync_global(const WarpEvent&, const WarpAccess&, const u64* addresses);
 
+  // shared_access.cpp
+  void load_shared(ShadowTable&, const AccessContext&, u32 lanes, u32 bytes, const u32* offsets,
+                   const CellPlace&);
+  void store_shared(ShadowTable&, const AccessContext&, u32 lanes, u32 bytes, const u32* offsets,
+                    const CellPlace&);
+  void access_cell(ShadowTable&, u32 cell, u32 bytes, AccessKind kind, const AccessContext&,
+                   u32 lane, const CellPlace&);
+  void report_undefined(Cell& c, u32 cell, u32 bytes, const AccessContext&, u32 lane,
+                        const CellPlace&);
+  void record_row(ShadowTable&, ReadRow& row, u32 cell, u32 bytes, u32 known, const AccessContext&,
+                  u32 lane, const CellPlace&);
+  ReadStamp row_stamp(const ReadRows& rows, u32 index, u32 cell) const;
+  bool rows_clear(const ReadRows& rows, u32 first_cell, u32 last_cell, const View& view) const;
+  bool row_readers_ordered(const ReadRows& rows, u32 cell, const View& view, u32 lane) const;
+
   // access.cpp
   View view_of(const WarpState& warp, const VectorClock& clock) const;
   AccessContext context(const WarpEvent& event, const LaneGroup& group, Strength strength) const;
@@ -154,6 +169,7 @@ class CtaChecker final : public CtaObserver {
     View fenced;
     ReadStamp read;
     WriteStamp write;
+    bool rows_clear = false;  // no read in a row can conflict
     void act_as(const AsyncActor& actor);
   };
   AsyncContext async_context(const WarpEvent& event, u32 lane, Strength strength);

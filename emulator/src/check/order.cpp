@@ -38,6 +38,9 @@ CtaChecker::CtaChecker(LaunchChecker& launch, std::shared_ptr<ClusterState> clus
     const u32 lanes = std::min(kLanes, threads - w * kLanes);
     warp.live = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
     warp.phantom = ~warp.live;
+    const u32 base = state_.shadow.rows.base();
+    warp.clock = base + 1;
+    warp.wgmma_issued = warp.wgmma_committed = warp.wgmma_known = base;
     LaneGroup& group = warp.groups.emplace_back();
     group.mask = kAllLanes;
     group.knowledge.ordered = VectorClock(cluster_->index, cluster_->span, launch.settled);

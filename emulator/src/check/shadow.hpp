@@ -15,6 +15,7 @@
 
 #include "check/clock.hpp"
 #include "check/observer.hpp"
+#include "check/read_rows.hpp"
 
 namespace emulator::check {
 
@@ -68,6 +69,8 @@ class ShadowTable {
   Cell& operator[](u32 i) { return cells_[i]; }
   Crowd& crowd(Cell& cell);
   void release_if_empty(Cell& cell);
+
+  ReadRows rows;  // shared memory only; readers that have no row are in the cells
 
  private:
   std::vector<Cell> cells_;

@@ -67,15 +67,11 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
       least_fenced_[i] = std::min(least_fenced_[i], proxy[i]);
     }
   }
-  ReadStamp stamp;
-  stamp.actor = cluster_->first_actor + actor_base() + layout_.wgmma(event.warp);
-  stamp.clock = issuer.wgmma_committed + 1;
-  stamp.lanes = 1;
-  stamp.site = event.site;
-  stamp.bytes = 0xf;
-  stamp.strength = static_cast<u32>(Strength::kAsync);
-
   ShadowTable& table = state_.shadow;
+  // Groups complete in order: to know the later is to know the earlier.
+  ReadRow& row = table.rows.open(layout_.wgmma(event.warp));
+  const u32 clock = issuer.wgmma_committed + 1;
+  const u32 place = 0xfu << ReadRow::kSiteBits | event.site;
   const CellPlace at{CellPlace::Space::kShared, 0, cta_};
   const auto check_slowly = [&](u32 cell) {
     for (u32 w = 0; w < end_warp - first_warp; ++w) {
@@ -103,10 +99,7 @@ void CtaChecker::wgmma_operands(const WarpEvent& event, std::span<const SharedSe
                 at);
       c.defined = 0xf;
     }
-    if (c.read.lanes == 0 || c.read.actor == stamp.actor)
-      c.read = stamp;
-    else
-      record_read(table, cell, stamp, contexts[0], kNoLane, at);
+    row.set(cell, clock, 1, place);
   };
   for (const auto& segments : {a, b})
     for (const SharedSegment& s : segments)
@@ -121,7 +114,7 @@ void CtaChecker::wgmma_commit(const WarpEvent& event) {
 void CtaChecker::wgmma_wait(const WarpEvent& event, uint32_t pending_groups) {
   WarpState& warp = state_.warps[event.warp];
   if (warp.wgmma_issued > warp.wgmma_committed) warp.wgmma_waited_while_open = warp.wgmma_issued;
-  if (warp.wgmma_committed <= pending_groups) return;
+  if (warp.wgmma_committed - state_.shadow.rows.base() <= pending_groups) return;
   warp.wgmma_known = std::max(warp.wgmma_known, warp.wgmma_committed - pending_groups);
   for (LaneGroup& group : warp.groups)
     group.knowledge.ordered.own.raise(actor_base() + layout_.wgmma(event.warp), kAllLanes,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "exec/counters.hpp"
 #include "exec/memory.hpp"
 
 namespace emulator {
@@ -58,6 +59,8 @@ void resolve_shared(Warp& w, const Inst& i, u32 mask, u32 bytes, const check::Wa
       foreign |= 1u << l;
     });
   }
+  if (InstCount* count = counts_of(w, i)) [[unlikely]]
+    count_shared(*count, mask, bytes, offsets);
   if (const u32 own = mask & ~foreign; own)
     if (auto* o = observer_of(w)) [[unlikely]]
       o->shared_access(event_of(w, i, own), access, w.cta->linear_id, offsets);
@@ -98,6 +101,8 @@ void resolve_global(Warp& w, const Inst& i, u32 mask, u32 bytes, const check::Wa
                 FaultKind::kIllegalAddress, memory.explain(a, bytes));
     });
   }
+  if (InstCount* count = counts_of(w, i)) [[unlikely]]
+    count_global(*count, mask, bytes, lanes.address);
   if (auto* o = observer_of(w)) [[unlikely]]
     o->global_access(event_of(w, i, mask), access, lanes.address);
 }

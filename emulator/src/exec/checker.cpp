@@ -1,7 +1,5 @@
 #include "exec/checker.hpp"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "base/options.hpp"
+#include "base/strings.hpp"
 #include "exec/module.hpp"
 
 namespace emulator {
@@ -32,7 +31,7 @@ class Sites final : public check::SiteTable {
     const u32 index = site - k.site_base;
     if (index >= k.info.size()) return out;
     const InstInfo& info = k.info[index];
-    out.kernel = demangle(k.name);
+    out.kernel = demangled(k.name);
     const auto& files = k.module->source.files;
     if (info.line && info.file < files.size()) out.file = files[info.file];
     out.line = info.line;
@@ -42,13 +41,6 @@ class Sites final : public check::SiteTable {
   }
 
  private:
-  static std::string demangle(const std::string& name) {
-    int status = 1;
-    char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
-    std::string out = status == 0 ? text : name;
-    std::free(text);
-    return out;
-  }
   mutable std::mutex mutex_;
   std::vector<const Kernel*> kernels_;
   u32 next_ = 0;

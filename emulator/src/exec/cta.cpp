@@ -151,6 +151,18 @@ void fill_constants(Warp& w) {
     for (u32 l = 0; l < kWarpSize; ++l) w.reg<u64>(offset)[l] = params + value;
 }
 
+// Of a thread at the start of a kernel that moves registers between its warps: what ptxas allots
+// under the kernel's bounds. 0: no bounds, unknown.
+u32 initial_registers(const Kernel& k) {
+  const LaunchBounds& b = k.bounds;
+  if (b.max_registers) return b.max_registers;
+  const u32* block = b.required_threads[0] ? b.required_threads : b.max_threads;
+  const u32 threads = block[0] * std::max(1u, block[1]) * std::max(1u, block[2]);
+  if (!threads) return 0;
+  const u32 ctas = std::max(1u, b.min_ctas);
+  return std::min(device().registers_per_sm / (threads * ctas), 255u) & ~7u;
+}
+
 void make_warp(Cta& cta, u32 id) {
   Warp& w = cta.warps[id];
   w.cta = &cta;
@@ -169,6 +181,7 @@ void make_warp(Cta& cta, u32 id) {
   fill_constants(w);
   fill_specials(w);
   w.clock_base = cta.cluster->round;
+  w.registers = initial_registers(*cta.kernel);
   Group all;
   all.mask = w.live;
   w.groups.push_back(all);

@@ -4,7 +4,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/types.hpp"
@@ -169,8 +168,9 @@ struct Kernel {
   bool communicates = false;  // atomics or ordered accesses to global memory: CTAs may talk
   std::deque<std::vector<u32>> operand_lists;
   u32 site_base = 0;  // number of the first instruction over all modules
-  // Registers that wgmma names, touched by other instructions; only the checker needs them.
-  std::unordered_map<u32, std::vector<u32>> wgmma_register_access;
+  // By instruction, only with checks: the registers that it touches of those that some wgmma names,
+  // numbered from 0; those of a wgmma in the order of its operands.
+  std::vector<std::vector<u32>> watched_registers;
 
   u32 index_of(const Inst& inst) const { return static_cast<u32>(&inst - code.data()); }
   const InstInfo& info_of(const Inst& inst) const { return info[index_of(inst)]; }

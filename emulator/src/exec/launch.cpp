@@ -9,6 +9,7 @@
 
 #include "exec/async.hpp"
 #include "exec/checker.hpp"
+#include "exec/counters.hpp"
 #include "exec/cta.hpp"
 #include "exec/memory.hpp"
 #include "exec/scheduler.hpp"
@@ -21,9 +22,11 @@ Totals all_totals;
 
 // What the host threads of a launch share.
 struct Shared {
+  Shared(Grid& grid, u64 clusters) : grid(grid), clusters(clusters) {}
+
   Grid& grid;
   u64 clusters;
-  u32 workers;
+  u32 workers = 1;
   std::atomic<u32> idle{0};
   std::atomic<u64> progress{0};
   std::atomic<bool> stop{false};
@@ -44,7 +47,9 @@ struct Shared {
 class Worker {
  public:
   Worker(Shared& shared, u32 first, u64 slots)
-      : shared_(shared), next_(first), slots_(std::max<u64>(1, slots)) {}
+      : shared_(shared), next_(first), slots_(std::max<u64>(1, slots)) {
+    if (options().count) counts_.resize(shared.grid.kernel->code.size());
+  }
   void run();
 
  private:
@@ -64,10 +69,12 @@ class Worker {
   u64 seen_progress_ = 0;
   u32 idle_checks_ = 0;
   u64 rounds_ = 0;
+  std::vector<InstCount> counts_;  // by instruction; empty: not counted
 };
 
 void Worker::add() {
   active_.push_back(make_cluster(shared_.grid, next_));
+  if (!counts_.empty()) active_.back()->counts = counts_.data();
   next_ += shared_.workers;
 }
 
@@ -185,6 +192,7 @@ void Worker::run() {
     shared_.fail(f.kind, f.message);
   }
   if (!counted_idle_) ++shared_.idle;  // nobody has to wait for this thread
+  if (!counts_.empty()) add_counts(*shared_.grid.kernel, counts_);
 }
 
 u32 worker_count(const Grid& grid, u64 clusters) {
@@ -264,7 +272,7 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
     grid.observer = observer.get();
   }
   const auto begin = std::chrono::steady_clock::now();
-  Shared shared{grid, ctas / ranks, 1};
+  Shared shared(grid, ctas / ranks);
   shared.workers = worker_count(grid, shared.clusters);
   const u64 slots = std::max<u64>(1, grid.max_resident_ctas / ranks);
   auto work = [&](u32 t) {
@@ -275,6 +283,7 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   work(0);
   for (auto& t : threads_running) t.join();
   if (observer) observer->end();
+  if (options().count) add_launch(kernel, ctas, threads);
   DeviceMemory::instance().release(block);
   if (grid.workspace) {
     if (check::Observer* c = checker()) c->freed(grid.workspace);

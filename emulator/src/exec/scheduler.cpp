@@ -6,6 +6,7 @@
 #include "exec/access.hpp"
 #include "exec/async.hpp"
 #include "exec/barrier.hpp"
+#include "exec/counters.hpp"
 #include "exec/wgmma.hpp"
 
 namespace emulator {
@@ -37,6 +38,7 @@ void exit_lanes(Warp& w, const Inst& i, u32 mask) {
   if (cta.observer) cta.observer->exit(event_of(w, i, mask));
   cta.exited += static_cast<u32>(std::popcount(mask));
   w.live &= ~mask;
+  if (!w.live) cta.free_registers += w.registers;
   note_activity(w);
   barriers_after_exit(cta);
 }
@@ -166,11 +168,13 @@ void partly_guarded(Warp& w, const Inst& i, u32 mask) {
 
 void announce_registers(Warp& w, const Inst& i, u32 mask) {
   if (auto* o = observer_of(w))
-    o->register_access(event_of(w, i, mask),
-                       w.kernel->wgmma_register_access.at(w.kernel->index_of(i)));
+    o->register_access(event_of(w, i, mask), w.kernel->watched_registers[w.kernel->index_of(i)]);
 }
 
+enum class Counting : bool { kOff, kOn };
+
 // Executes instructions of one group until it has to stop. Returns the number executed.
+template <Counting kCounting>
 u32 run_pass(Warp& w, Pass& p, u32 budget) {
   const Inst* code = w.kernel->code.data();
   const bool single = w.groups.size() == 1;
@@ -183,6 +187,7 @@ u32 run_pass(Warp& w, Pass& p, u32 budget) {
       const u32 g = w.predicate(i.guard);
       m &= i.guard_negated ? ~g : g;
     }
+    [[maybe_unused]] const u32 before = executed;
     ++executed;
     lanes += static_cast<u32>(std::popcount(m));
     if (i.observed && m) [[unlikely]]
@@ -247,6 +252,12 @@ u32 run_pass(Warp& w, Pass& p, u32 budget) {
         break;
       }
     }
+    if constexpr (kCounting == Counting::kOn) {
+      if (executed == before) continue;  // it has to wait
+      InstCount& count = *counts_of(w, i);
+      ++count.warps;
+      count.threads += static_cast<u32>(std::popcount(m));
+    }
   } while (!p.stop && single && executed < budget);
   w.warp_insts += executed;
   w.thread_insts += lanes;
@@ -266,7 +277,9 @@ Turn run_turn(Warp& w, u32 quantum) {
     Group* g = next_group(w);
     if (!g) break;
     Pass p{g, g->pc, g->mask};
-    turn.executed += run_pass(w, p, quantum - turn.executed);
+    const u32 budget = quantum - turn.executed;
+    turn.executed += w.cta->cluster->counts ? run_pass<Counting::kOn>(w, p, budget)
+                                            : run_pass<Counting::kOff>(w, p, budget);
     if (p.group) p.group->pc = p.pc;
     turn.yielded |= p.yielded;
   }

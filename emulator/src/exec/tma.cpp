@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "exec/access.hpp"
+#include "exec/counters.hpp"
 #include "exec/mbarrier.hpp"
 #include "exec/memory.hpp"
 
@@ -222,7 +223,8 @@ check::AsyncId announce(Warp& w, const Inst& i, const BulkRequest& r, const Bulk
   return o->bulk_begin(event_of(w, i, 1u << r.lane()), copy);
 }
 
-void issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mbarrier) {
+// Returns the bytes that it moves.
+u32 issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mbarrier) {
   auto op = std::make_unique<BulkOp>();
   op->kind = r.is_load ? AsyncOp::Kind::kBulkLoad : AsyncOp::Kind::kBulkStore;
   op->mask = r.lanes;
@@ -258,13 +260,21 @@ void issue_one(Warp& w, const Inst& i, const BulkRequest& r, u32 shared, u32 mba
   if (r.is_load && r.reduction == BulkReduction::kNone)
     for (const Run& run : op->runs)
       std::memset(op->shared_cta->shared + run.shared, 0xff, run.bytes);
+  const u32 bytes = op->total;
   enqueue(w, i, std::move(op));
+  return bytes;
 }
 
 }  // namespace
 
 void issue_bulk(Warp& w, const Inst& i, const BulkRequest& r) {
-  if (!r.multicast) return issue_one(w, i, r, r.shared, r.mbarrier);
+  InstCount* count = counts_of(w, i);
+  if (!r.multicast) {
+    const u32 bytes = issue_one(w, i, r, r.shared, r.mbarrier);
+    if (count) count->copy_bytes += bytes;
+    return;
+  }
+  u32 bytes = 0;
   const u32 ranks = static_cast<u32>(w.cta->cluster->ctas.size());
   if (r.multicast >> ranks)
     illegal(
@@ -272,8 +282,9 @@ void issue_bulk(Warp& w, const Inst& i, const BulkRequest& r) {
         format_text("multicast mask 0x%x names CTAs beyond a cluster of %u", r.multicast, ranks));
   for (u32 rank = 0; rank < ranks; ++rank)
     if (r.multicast >> rank & 1)
-      issue_one(w, i, r, rank << kSharedRankShift | (r.shared & kOffsetMask),
-                rank << kSharedRankShift | (r.mbarrier & kOffsetMask));
+      bytes = issue_one(w, i, r, rank << kSharedRankShift | (r.shared & kOffsetMask),
+                        rank << kSharedRankShift | (r.mbarrier & kOffsetMask));
+  if (count) count->copy_bytes += bytes;
 }
 
 }  // namespace emulator

@@ -17,6 +17,7 @@ struct Cluster;
 struct Grid;
 struct WgmmaQueue;
 struct AsyncOp;
+struct InstCount;
 namespace check {
 class CtaObserver;
 class LaunchObserver;
@@ -47,8 +48,9 @@ struct Warp {
   u64 warp_insts = 0;
   u64 thread_insts = 0;
   u64 clock_base = 0;
-  std::array<u32, kWarpSize> bulk_groups{};     // committed bulk groups of each lane
-  std::array<u32, kWarpSize> copy_groups{};     // committed cp.async groups of each lane
+  u32 registers = 0;                         // of a thread, as setmaxnreg counts them; 0: unknown
+  std::array<u32, kWarpSize> bulk_groups{};  // committed bulk groups of each lane
+  std::array<u32, kWarpSize> copy_groups{};  // committed cp.async groups of each lane
   std::array<u64, kWarpSize> cluster_tokens{};  // barrier generation of each lane's last arrival
   std::unique_ptr<WgmmaQueue> wgmma;
   std::vector<u8> register_store;
@@ -92,6 +94,7 @@ struct Cta {
   std::vector<std::unique_ptr<AsyncOp>> pending;  // copies in flight, oldest first
   u64 async_sequence = 0;
   u32 smid = 0;
+  u32 free_registers = 0;  // of a lane: given back by setmaxnreg.dec and by warps that have ended
   std::unique_ptr<check::CtaObserver> observer;  // null: checks are off
 
   Cta();
@@ -114,6 +117,7 @@ struct Cluster {
   u32 live_threads() const;
   u32 give_ups = 0;             // rounds since the last activity in which try_wait timed out
   bool tries_time_out = false;  // in this round
+  InstCount* counts = nullptr;  // by instruction; null: not counted
 };
 
 // One launch.

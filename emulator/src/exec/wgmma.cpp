@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "exec/access.hpp"
+#include "exec/counters.hpp"
 #include "exec/tensor_map.hpp"
 #include "num/fp8.hpp"
 
@@ -37,7 +38,7 @@ u32 piece_mn_major(const MatrixDescriptor& d, u32 piece, u32 k) {
 void convert_piece(MatrixType type, const u8* p, float* out) {
   switch (type) {
     case MatrixType::kBf16:
-      for (u32 e = 0; e < 8; ++e) out[e] = num::bf16_to_float(load_as<u16>(p + 2 * e));
+      num::bf16_run(p, out);
       break;
     case MatrixType::kF16:
       num::f16_run(reinterpret_cast<const u16*>(p), out);
@@ -142,7 +143,6 @@ void for_rows(const WgmmaForm& f, F&& visit) {
 }
 
 void save_accumulators(Warp& w, const WgmmaOp& op, std::vector<float>& c) {
-  c.resize(size_t{kRows} * op.form.n);
   for_rows(op.form, [&](u32 block, u32 half, u32 g, size_t at) {
     if (op.form.f16_accumulator) {
       num::f16_run(w.reg<u16>(op.inst->ops[block * 2 + half]) + 8 * g, &c[at]);
@@ -173,37 +173,71 @@ void restore_accumulators(Warp& w, const WgmmaOp& op, const std::vector<float>& 
   });
 }
 
-void execute(Warp& w, const WgmmaOp& op) {
+WgmmaAccumulators* find_accumulators(WgmmaQueue& q, u32 key) {
+  for (WgmmaAccumulators& c : q.accumulators)
+    if (c.n && c.key == key) return &c;
+  return nullptr;
+}
+
+void execute(Warp& w, const WgmmaOp& op, const float* b) {
   const WgmmaForm& f = op.form;
   alignas(64) float a[kRows * 32];
-  static thread_local std::vector<float> b;
-  b.resize(size_t{f.k} * f.n);
   if (f.a_in_registers) {
     a_from_registers(w, op, a);
   } else {
     fetch_rows(w, op, op.a, f.major_a, f.type_a, w.id % 4 * kRows, kRows, a);
   }
-  fetch_b(w, op, b.data());
   if (f.negate_a != f.negate_b)
     for (u32 k = 0; k < kRows * f.k; ++k) a[k] = -a[k];
-  std::vector<float>& c = w.wgmma->shadow[op.inst->ops[0]];
+  std::vector<float>& c = find_accumulators(*w.wgmma, op.inst->ops[0])->values;
   if (!op.accumulate) std::fill(c.begin(), c.end(), 0.0f);
-  num::multiply_add(options().accumulate, kRows, f.n, f.k, a, b.data(), c.data(), f.n);
+  num::multiply_add(options().accumulate, kRows, f.n, f.k, a, b, c.data(), f.n);
   if (f.f16_accumulator)
     for (float& x : c) x = num::f16_to_float(num::float_to_f16(x));
 }
 
-void run_oldest(Warp& w) {
+// Takes the oldest operation off the queue; the last one on its accumulators writes them back.
+void retire(Warp& w, const WgmmaOp& op) {
   WgmmaQueue& q = *w.wgmma;
-  const WgmmaOp op = q.ops.front();
-  q.ops.pop_front();
-  execute(w, op);
   const u32 key = op.inst->ops[0];
-  for (const WgmmaOp& later : q.ops)
-    if (later.inst->ops[0] == key) return;
-  restore_accumulators(w, op, q.shadow[key]);
-  q.shadow.erase(key);
-  note_activity(w);
+  const bool more = std::any_of(q.ops.begin() + 1, q.ops.end(),
+                                [&](const WgmmaOp& later) { return later.inst->ops[0] == key; });
+  if (!more) {
+    WgmmaAccumulators& c = *find_accumulators(q, key);
+    restore_accumulators(w, op, c.values);
+    c.n = 0;
+  }
+  q.ops.pop_front();
+}
+
+std::span<Warp> warpgroup_of(Warp& w) {
+  const u32 first = w.id & ~3u;
+  return std::span(w.cta->warps).subspan(first, 4);
+}
+
+bool all_have_issued(std::span<Warp> group, u64 count) {
+  return std::all_of(group.begin(), group.end(),
+                     [&](const Warp& w) { return w.wgmma && w.wgmma->issued >= count; });
+}
+
+void check_same(Warp& w, const WgmmaOp& op, const WgmmaOp& first) {
+  if (op.inst->flags == first.inst->flags && op.a == first.a && op.b == first.b) return;
+  const std::string text = "the warps of a warpgroup issue wgmma of different forms or descriptors";
+  if (auto* o = observer_of(w))
+    o->violation(event_of(w, *op.inst, kAllLanes), check::Rule::kIllegal, text);
+  fault(w, *op.inst, FaultKind::kHardwareRule, "%s", text.c_str());
+}
+
+// All four warps must have issued it.
+void run_oldest(std::span<Warp> group) {
+  static thread_local std::vector<float> b;
+  const WgmmaOp& first = group[0].wgmma->ops.front();
+  b.resize(size_t{first.form.k} * first.form.n);
+  fetch_b(group[0], first, b.data());
+  for (Warp& w : group) check_same(w, w.wgmma->ops.front(), first);
+  for (Warp& w : group) execute(w, w.wgmma->ops.front(), b.data());
+  for (Warp& w : group) retire(w, w.wgmma->ops.front());
+  note_activity(group[0]);
 }
 
 void check_descriptor(Warp& w, const Inst& i, u64 bits) {
@@ -224,8 +258,9 @@ void announce(Warp& w, const WgmmaOp& op) {
   const u32 count = f.accumulator_registers();
   const check::WarpEvent event = event_of(w, *op.inst, kAllLanes);
   check::WgmmaRegisters registers;
-  registers.accumulators = {op.inst->ops, count};
-  registers.a = {op.inst->ops + count, f.a_in_registers ? size_t{4} : size_t{0}};
+  const std::span<const u32> numbers = w.kernel->watched_registers[w.kernel->index_of(*op.inst)];
+  registers.accumulators = numbers.first(count);
+  registers.a = numbers.subspan(count);
   o->wgmma_issue(event, registers);
   // What the warpgroup reads is announced when its last warp gets here.
   const u32 first = w.id & ~3u;
@@ -238,6 +273,29 @@ void announce(Warp& w, const WgmmaOp& op) {
     a = descriptor_segments(MatrixDescriptor::unpack(op.a), f.major_a, 64, f.k);
   b = descriptor_segments(MatrixDescriptor::unpack(op.b), f.major_b, f.n, f.k);
   o->wgmma_operands(event, a, b);
+}
+
+// The registers hold NaN from now on; their values wait in the queue.
+void take_accumulators(Warp& w, const WgmmaOp& op) {
+  WgmmaQueue& q = *w.wgmma;
+  const u32 key = op.inst->ops[0];
+  if (const WgmmaAccumulators* c = find_accumulators(q, key)) {
+    if (c->n == op.form.n && c->is_f16 == op.form.f16_accumulator) return;
+    const std::string text = "accumulators of a wgmma in flight used with another shape";
+    if (auto* o = observer_of(w))
+      o->violation(event_of(w, *op.inst, kAllLanes), check::Rule::kWgmmaWait, text);
+    fault(w, *op.inst, FaultKind::kHardwareRule, "%s", text.c_str());
+  }
+  auto c = std::find_if(q.accumulators.begin(), q.accumulators.end(),
+                        [](const WgmmaAccumulators& free) { return free.n == 0; });
+  if (c == q.accumulators.end()) c = q.accumulators.emplace(c);
+  c->key = key;
+  c->n = op.form.n;
+  c->is_f16 = op.form.f16_accumulator;
+  c->values.resize(size_t{kRows} * op.form.n);
+  if (op.accumulate) save_accumulators(w, op, c->values);
+  for (u32 r = 0; r < op.form.accumulator_registers(); ++r)
+    std::memset(w.reg<u32>(op.inst->ops[r]), 0xff, 4 * kWarpSize);
 }
 
 }  // namespace
@@ -292,14 +350,12 @@ void wgmma_issue(Warp& w, const Inst& i) {
   op.group = q.committed;
   if (!op.form.a_in_registers) check_descriptor(w, i, op.a);
   check_descriptor(w, i, op.b);
-  auto [shadow, fresh] = q.shadow.try_emplace(i.ops[0]);
-  if (fresh) {
-    save_accumulators(w, op, shadow->second);
-    for (u32 r = 0; r < op.form.accumulator_registers(); ++r)
-      std::memset(w.reg<u32>(i.ops[r]), 0xff, 4 * kWarpSize);
-  }
+  take_accumulators(w, op);
+  if (InstCount* count = counts_of(w, i))  // k elements are 32 bytes, whatever the type
+    count->operand_bytes += (op.form.a_in_registers ? 0 : kRows * 32) + op.form.n * 32 / 4;
   q.ops.push_back(op);
   ++q.issued;
+  note_activity(w);
   announce(w, op);
 }
 
@@ -308,16 +364,26 @@ void wgmma_commit(Warp& w, const Inst&) {
   ++w.wgmma->committed;
 }
 
-void wgmma_wait_for(Warp& w, u32 pending_groups) {
-  if (!w.wgmma) return;
+bool wgmma_wait_for(Warp& w, u32 pending_groups) {
+  if (!w.wgmma) return true;
   WgmmaQueue& q = *w.wgmma;
-  while (!q.ops.empty() && q.ops.front().group + pending_groups < q.committed) run_oldest(w);
+  u64 wanted = q.issued - q.ops.size();
+  for (const WgmmaOp& op : q.ops) wanted += op.group + pending_groups < q.committed;
+  if (wanted == q.issued - q.ops.size()) return true;
+  const std::span<Warp> group = warpgroup_of(w);
+  if (!all_have_issued(group, wanted)) return false;
+  while (q.issued - q.ops.size() < wanted) run_oldest(group);
+  return true;
 }
 
 void wgmma_maybe_progress(Warp& w) {
-  WgmmaQueue& q = *w.wgmma;
-  while (!q.ops.empty() && q.ops.front().group < q.committed && w.cta->cluster->random.below(2))
-    run_oldest(w);
+  const std::span<Warp> group = warpgroup_of(w);
+  const auto committed = [](const Warp& member) {
+    const WgmmaQueue* q = member.wgmma.get();
+    return q && !q->ops.empty() && q->ops.front().group < q->committed;
+  };
+  while (std::all_of(group.begin(), group.end(), committed) && w.cta->cluster->random.below(2))
+    run_oldest(group);
 }
 
 }  // namespace emulator

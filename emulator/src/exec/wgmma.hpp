@@ -1,9 +1,11 @@
 // wgmma with its asynchrony: operands are read, and accumulators written, some time between commit
 // and wait. Until then the accumulator registers hold NaN.
+//
+// An operation belongs to the four warps of a warpgroup: it runs as one, once all of them have
+// issued it. Pipelines rely on that: one thread, after its own wait, releases what all four read.
 #pragma once
 
 #include <deque>
-#include <map>
 #include <span>
 #include <vector>
 
@@ -39,17 +41,26 @@ struct WgmmaOp {
   u32 group = 0;
 };
 
+// Accumulators in flight, 16 x n.
+struct WgmmaAccumulators {
+  u32 key = 0;  // the first of their registers
+  u32 n = 0;    // 0: free
+  bool is_f16 = false;
+  std::vector<float> values;
+};
+
+// Of one warp. Its oldest operation is number issued - ops.size().
 struct WgmmaQueue {
   std::deque<WgmmaOp> ops;
   u32 committed = 0;
   u64 issued = 0;
-  // Accumulators in flight, 16 x n, by the first of their registers.
-  std::map<u32, std::vector<float>> shadow;
+  std::vector<WgmmaAccumulators> accumulators;
 };
 
 void wgmma_issue(Warp& w, const Inst& i);
 void wgmma_commit(Warp& w, const Inst& i);
-void wgmma_wait_for(Warp& w, u32 pending_groups);
+// False: other warps of the warpgroup have not issued all of it yet.
+bool wgmma_wait_for(Warp& w, u32 pending_groups);
 // A permuted schedule may run committed groups before anyone waits.
 void wgmma_maybe_progress(Warp& w);
 

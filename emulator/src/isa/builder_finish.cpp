@@ -42,15 +42,23 @@ void KernelBuilder::place_dynamic_shared() {
 // The checker watches accesses to registers that some wgmma names.
 void KernelBuilder::mark_observed(const std::vector<u32>& offsets) {
   const std::set<u32> watched(wgmma_registers.begin(), wgmma_registers.end());
+  std::map<u32, u32> numbers;  // by offset: registers that share a slot share a number
+  for (const u32 r : wgmma_registers)
+    numbers.try_emplace(offsets[r], static_cast<u32>(numbers.size()));
+  kernel_.watched_registers.resize(kernel_.code.size());
   for (u32 k = 0; k < kernel_.code.size(); ++k) {
-    if (is_wgmma(kernel_.code[k])) continue;
+    Inst& inst = kernel_.code[k];
+    std::vector<u32>& list = kernel_.watched_registers[k];
+    if (is_wgmma(inst)) {
+      for (u32 n = 0; n < inst.op_count; ++n) list.push_back(numbers.at(offsets[inst.ops[n]]));
+      continue;
+    }
     std::set<u32> touched;
-    for (const auto* list : {&records_[k].uses, &records_[k].defs})
-      for (u32 r : *list)
-        if (watched.count(r)) touched.insert(offsets[r]);
-    if (touched.empty()) continue;
-    kernel_.code[k].observed = true;
-    kernel_.wgmma_register_access[k].assign(touched.begin(), touched.end());
+    for (const auto* registers : {&records_[k].uses, &records_[k].defs})
+      for (const u32 r : *registers)
+        if (watched.count(r)) touched.insert(numbers.at(offsets[r]));
+    list.assign(touched.begin(), touched.end());
+    inst.observed = !list.empty();
   }
 }
 

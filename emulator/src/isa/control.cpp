@@ -52,6 +52,24 @@ void decode_nanosleep(Decode& d) {
   };
 }
 
+// More registers have to be given back by other warps first: too large a sum waits for ever.
+Step set_registers(Warp& w, const Inst& i, Group&, u32) {
+  const u32 wanted = static_cast<u32>(i.imm);
+  if (w.registers == 0) return Step::kDone;
+  const bool more = i.flags != 0;
+  if (more && wanted > w.registers) {
+    const u32 extra = wanted - w.registers;
+    if (w.cta->free_registers < extra) return Step::kStall;
+    w.cta->free_registers -= extra;
+    w.registers = wanted;
+  } else if (!more && wanted < w.registers) {
+    w.cta->free_registers += w.registers - wanted;
+    w.registers = wanted;
+    note_activity(w);
+  }
+  return Step::kDone;
+}
+
 void decode_setmaxnreg(Decode& d) {
   const bool inc = d.mods.take("inc");
   if (!inc && !d.mods.take("dec")) reject("needs .inc or .dec");
@@ -61,8 +79,11 @@ void decode_setmaxnreg(Decode& d) {
   const s64 count = d.immediate(0);
   if (count < 24 || count > 256 || count % 8)
     reject("register count must be 24..256, a multiple of 8");
-  d.inst.flow = Flow::kConverged;
-  d.inst.run = &nothing;
+  d.inst.imm = count;
+  d.inst.flags = inc;
+  d.inst.flow = Flow::kWait;
+  d.inst.aligned = true;
+  d.inst.wait = &set_registers;
 }
 
 // Arguments of a call lie in the caller's .param variables, which are local memory.

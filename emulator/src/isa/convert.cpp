@@ -299,7 +299,7 @@ void decode_fp8(Decode& d, std::string_view to, std::string_view from) {
 }
 
 void decode_narrow(Decode& d, bool bf16, bool pair) {
-  d.inst.flags = bf16 ? kPairBf16 : 0;
+  d.inst.flags = bf16 ? u32{kPairBf16} : 0u;
   if (d.mods.take("rz")) {
     d.inst.flags |= kPairZero;
   } else if (!d.mods.take("rn")) {

@@ -1,6 +1,7 @@
 // cp.async of single threads, its groups, and its arrival at an mbarrier.
 #include "exec/access.hpp"
 #include "exec/async.hpp"
+#include "exec/counters.hpp"
 #include "exec/mbarrier.hpp"
 #include "isa/handlers.hpp"
 #include "isa/lanes.hpp"
@@ -61,6 +62,11 @@ void copy_lanes(Warp& w, const Inst& i, u32 mask) {
             "lane %u: cp.async source 0x%llx is not aligned to %u", l,
             static_cast<unsigned long long>(global[l]), op->bytes);
   });
+  if (InstCount* count = counts_of(w, i)) {
+    count_shared(*count, mask, op->bytes, offsets);
+    count_global(*count, mask, op->bytes, global);
+    count->copy_bytes += u64{op->bytes} * static_cast<u32>(std::popcount(mask));
+  }
   if (auto* o = observer_of(w))
     o->cp_async(event_of(w, i, mask), op->bytes, offsets, global, op->source_bytes);
   const u32 group = w.copy_groups[lowest_lane(mask)];

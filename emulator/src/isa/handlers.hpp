@@ -35,5 +35,6 @@ void add_matrix_moves(Registry& r);
 void add_mma(Registry& r);
 void add_wgmma(Registry& r);
 void add_cluster(Registry& r);
+void add_tensormap(Registry& r);
 
 }  // namespace emulator::isa

@@ -202,8 +202,8 @@ void decode_carry(Decode& d) {
   const bool high = mad && d.mods.take("hi");
   if (mad && !high && !d.mods.take("lo")) reject("needs .lo or .hi");
   if (size != 4 && size != 8) reject("unknown type");
-  d.inst.flags =
-      (takes ? kCarryIn : 0) | (out ? kCarryOut : 0) | (sub ? kSubtract : 0) | (high ? 8u : 0u);
+  d.inst.flags = (takes ? u32{kCarryIn} : 0u) | (out ? u32{kCarryOut} : 0u) |
+                 (sub ? u32{kSubtract} : 0u) | (high ? 8u : 0u);
   d.inst.a = d.use(1, size);
   d.inst.b = d.use(2, size);
   if (mad) d.inst.c = d.use(3, size);

@@ -24,6 +24,7 @@ const Registry& registry() {
     add_mma(*r);
     add_wgmma(*r);
     add_cluster(*r);
+    add_tensormap(*r);
     return r;
   }();
   return *table;

@@ -32,7 +32,7 @@ void commit(Warp& w, const Inst& i, u32 mask) {
 }
 
 Step wait(Warp& w, const Inst& i, Group&, u32 mask) {
-  wgmma_wait_for(w, static_cast<u32>(i.imm));
+  if (!wgmma_wait_for(w, static_cast<u32>(i.imm))) return Step::kStall;
   if (auto* o = observer_of(w)) o->wgmma_wait(event_of(w, i, mask), static_cast<u32>(i.imm));
   return Step::kDone;
 }

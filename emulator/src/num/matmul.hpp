@@ -56,12 +56,23 @@ inline void multiply_block(u32 k_count, const float* a, const float* b, u32 b_st
     for (u32 n = 0; n < 8; ++n) c[r * c_stride + n] = acc[r][n];
 }
 
+// In order, for any number of columns: with the widest vectors that the host has.
+void multiply_tile(u32 m, u32 n, u32 k, const float* a, const float* b, float* c, u32 c_stride);
+
 inline void multiply_in_order(u32 m, u32 n, u32 k, const float* a, const float* b, float* c,
                               u32 c_stride) {
-  for (u32 column = 0; column < n; column += 8)
-    for (u32 row = 0; row < m; row += 8)
-      multiply_block<8>(k, a + size_t{row} * k, b + column, n, c + size_t{row} * c_stride + column,
-                        c_stride);
+  if (n > 8) return multiply_tile(m, n, k, a, b, c, c_stride);
+  for (u32 row = 0; row < m; row += 8)
+    multiply_block<8>(k, a + size_t{row} * k, b, n, c + size_t{row} * c_stride, c_stride);
+}
+
+// Eight consecutive bf16.
+inline void bf16_run(const u8* from, float* to) {
+  u16 in[8];
+  u32 out[8];
+  std::memcpy(in, from, sizeof in);
+  for (u32 e = 0; e < 8; ++e) out[e] = u32{in[e]} << 16;
+  std::memcpy(to, out, sizeof out);
 }
 
 // Eight consecutive f16.

@@ -4,12 +4,14 @@
 #include <vector>
 
 #include "exec/error.hpp"
+#include "rt/decompress.hpp"
 
 namespace emulator::rt {
 namespace {
 
 constexpr u32 kWrapperMagic = 0x466243b1, kContainerMagic = 0xba55ed50;
 constexpr u16 kKindPtx = 1;
+constexpr u64 kLz4 = 0x2000, kZstd = 0x8000;  // Entry::flags
 
 struct Wrapper {
   u32 magic, version;
@@ -36,6 +38,18 @@ struct Entry {
   u64 zero;
   u64 uncompressed_bytes;
 };
+
+// Empty: it cannot be read.
+std::string text_of(const Entry& e) {
+  const char* data = reinterpret_cast<const char*>(&e) + e.header_bytes;
+  if (!e.compressed_bytes) return std::string(data, strnlen(data, e.bytes));
+  std::string text(e.uncompressed_bytes, '\0');
+  const std::string_view packed(data, e.compressed_bytes);
+  const bool done = e.flags & kLz4    ? decompress_lz4(packed, text)
+                    : e.flags & kZstd ? decompress_zstd(packed, text)
+                                      : false;
+  return done ? text.c_str() : "";
+}
 
 // ".target sm_90a" of a PTX text.
 std::string target_of(const std::string& ptx) {
@@ -74,18 +88,17 @@ FatbinChoice choose_ptx(const void* fatbin, u32 major, u32 minor) {
   while (at < end) {
     const auto* e = reinterpret_cast<const Entry*>(at);
     if (e->kind == kKindPtx) {
-      if (e->compressed_bytes) {
-        choice.error = "PTX is compressed; build with --compress-mode=none";
-      } else {
-        const char* text = reinterpret_cast<const char*>(at + e->header_bytes);
-        std::string ptx(text, strnlen(text, e->bytes));
-        const std::string target = target_of(ptx);
-        seen += " " + target;
-        const u32 rank = suitability(target, major, minor);
-        if (rank > best) {
-          best = rank;
-          choice.ptx = std::move(ptx);
-        }
+      std::string ptx = text_of(*e);
+      if (ptx.empty())
+        choice.error =
+            "PTX is compressed in a way that is unknown, or libzstd.so.1 is missing; "
+            "build with --compress-mode=none";
+      const std::string target = target_of(ptx);
+      if (!target.empty()) seen += " " + target;
+      const u32 rank = suitability(target, major, minor);
+      if (rank > best) {
+        best = rank;
+        choice.ptx = std::move(ptx);
       }
     }
     at += e->header_bytes + e->bytes;

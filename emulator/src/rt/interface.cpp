@@ -4,6 +4,7 @@
 #include "base/options.hpp"
 #include "emulator/emulator.hpp"
 #include "exec/checker.hpp"
+#include "exec/counters.hpp"
 #include "exec/launch.hpp"
 
 namespace emulator {
@@ -24,6 +25,8 @@ bool set_option(const std::string& name, const std::string& value) {
     o.async_delay = static_cast<u32>(n);
   } else if (name == "threads") {
     o.threads = static_cast<u32>(n);
+  } else if (name == "count") {
+    o.count = n != 0;
   } else if (name == "spin_limit") {
     o.spin_limit = n;
   } else if (name == "accumulate" && value == "in_order") {
@@ -38,6 +41,7 @@ bool set_option(const std::string& name, const std::string& value) {
   return true;
 }
 
+std::string counters() { return counters_json(); }
 u64 report_count() { return checker() ? checker()->report_count() : 0; }
 std::string reports() { return checker() ? checker()->text() : ""; }
 

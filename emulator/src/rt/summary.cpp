@@ -3,15 +3,15 @@
 #include <cstdlib>
 
 #include "exec/checker.hpp"
+#include "exec/counters.hpp"
 #include "rt/state.hpp"
 
 namespace emulator::rt {
 namespace {
 
-void write_json(const char* path) {
+void write_file(const char* path, const std::string& text) {
   std::FILE* f = std::fopen(path, "w");
   if (!f) return;
-  const std::string text = checker()->json();
   std::fwrite(text.data(), 1, text.size(), f);
   std::fclose(f);
 }
@@ -26,16 +26,16 @@ void print_totals() {
       static_cast<double>(t.thread_insts), t.seconds,
       t.seconds > 0 ? static_cast<double>(t.thread_insts) / t.seconds * 1e-6 : 0.0);
   if (check::Observer* c = checker())
-    text +=
-        format_text(", %llu distinct reports", static_cast<unsigned long long>(c->report_count()));
+    text += format_text(", %llu reports", static_cast<unsigned long long>(c->report_count()));
   report_line(text);
 }
 
 void at_exit() {
   if (check::Observer* c = checker()) {
     if (c->report_count()) report_line(c->text());
-    if (const char* path = std::getenv("EMULATOR_CHECK_JSON")) write_json(path);
+    if (const char* path = std::getenv("EMULATOR_CHECK_JSON")) write_file(path, c->json());
   }
+  if (const char* path = std::getenv("EMULATOR_COUNTERS")) write_file(path, counters_json());
   if (options().summary) print_totals();
 }
 

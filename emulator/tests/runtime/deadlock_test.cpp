@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "support/device_buffer.hpp"
+#include "support/program_case.hpp"
 #include "support/runtime_case.hpp"
 
 namespace emulator_tests {
@@ -50,6 +51,17 @@ TEST_F(Deadlock, MoreCtasThanFit) {
         exit_with_deadlock();
       },
       testing::ExitedWithCode(0), "[Dd]eadlock.*global_barrier");
+}
+
+// setmaxnreg: the warps that ask for more wait for registers that nobody gives back.
+TEST_F(Deadlock, MoreRegistersThanThereAre) {
+  EXPECT_EXIT(
+      {
+        const DeviceBuffer<uint32_t> out(384);
+        launch(too_many_registers, {.block = 384}, out.data());
+        exit_with_deadlock();
+      },
+      testing::ExitedWithCode(0), "[Dd]eadlock.*too_many_registers(.|\n)*setmaxnreg.inc");
 }
 
 }  // namespace

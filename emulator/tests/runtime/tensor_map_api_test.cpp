@@ -1,6 +1,8 @@
 // cuTensorMapEncodeTiled refuses what the driver refuses.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "support/device_buffer.hpp"
 #include "support/tensor_map_encode.hpp"
 
@@ -68,6 +70,14 @@ CUresult encode_arguments(const Arguments& a, char* base) {
 TEST(TensorMapApi, AcceptsTheValidBase) {
   const DeviceBuffer<char> buffer(128 * 64 * 8 * 2);
   EXPECT_EQ(CUDA_SUCCESS, encode_arguments({}, buffer.data()));
+}
+
+// A permuted tensor: an outer dimension may have the smaller stride.
+TEST(TensorMapApi, AcceptsStridesInAnyOrder) {
+  const DeviceBuffer<char> buffer(128 * 64 * 8 * 2);
+  Arguments arguments;
+  std::swap(arguments.stride[0], arguments.stride[1]);
+  EXPECT_EQ(CUDA_SUCCESS, encode_arguments(arguments, buffer.data()));
 }
 
 class TensorMapMistake : public testing::TestWithParam<Mistake> {};

@@ -26,7 +26,9 @@ EMULATOR_KERNEL void module_variables(const uint32_t* index, uint32_t* out);
 EMULATOR_KERNEL void barrier_reductions(const uint32_t* in, uint32_t* out);
 EMULATOR_KERNEL void named_barrier_pipeline(uint32_t* out, int rounds);
 EMULATOR_KERNEL void register_reallocation(uint32_t* out);
+EMULATOR_KERNEL void too_many_registers(uint32_t* out);
 EMULATOR_KERNEL void clocks(uint64_t* out);
+EMULATOR_KERNEL void wgmma_ring(float* out, int rounds);
 EMULATOR_KERNEL void math_library(const float* in, float* out);
 
 }  // namespace emulator_tests

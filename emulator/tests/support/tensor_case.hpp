@@ -30,4 +30,10 @@ extern const TensorStoreKernel kTensorReduceAdd[5];
 EMULATOR_KERNEL void tensor_multicast(const EMULATOR_GRID_CONSTANT CUtensorMap map,
                                       uint32_t box_bytes, uint8_t* out);
 
+// One warp edits a copy of `prototype` to describe `rows` x `columns` words at `data`, rows 256
+// bytes apart, puts it into `edited` and loads its first box through it.
+EMULATOR_KERNEL void tensor_map_edit(const EMULATOR_GRID_CONSTANT CUtensorMap prototype,
+                                     CUtensorMap* edited, const uint32_t* data, uint32_t columns,
+                                     uint32_t rows, uint32_t box_bytes, uint8_t* out);
+
 }  // namespace emulator_tests

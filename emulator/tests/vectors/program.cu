@@ -233,6 +233,19 @@ __global__ void __launch_bounds__(384, 1) register_reallocation(uint32_t* out) {
   out[threadIdx.x] = word + group;
 }
 
+// 40 + 2 * 240 registers, but a multiprocessor has 3 * 168 for threads of this CTA.
+__global__ void __launch_bounds__(384, 1) too_many_registers(uint32_t* out) {
+  if (threadIdx.x < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    out[threadIdx.x] = 1;
+    asm volatile("bar.sync 1, 384;" ::: "memory");
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+    out[threadIdx.x] = 2;
+    asm volatile("bar.sync 1, 384;" ::: "memory");
+  }
+}
+
 __global__ void clocks(uint64_t* out) {
   uint64_t ns_before, ns_after;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(ns_before)::"memory");
@@ -244,6 +257,50 @@ __global__ void clocks(uint64_t* out) {
   out[threadIdx.x * 3] = after > before;
   out[threadIdx.x * 3 + 1] = ns_after >= ns_before;
   out[threadIdx.x * 3 + 2] = low != 0xdeadbeef;
+}
+
+// A ring of one stage: warp 4 writes B, the warpgroup multiplies, and one thread of it gives the
+// stage back for all four warps after its own wait, as pipelines do.
+__global__ void __launch_bounds__(160) wgmma_ring(float* out, int rounds) {
+  __shared__ __align__(128) uint32_t a[64 * 16 / 2];
+  __shared__ __align__(128) uint32_t b[8 * 16 / 2];
+  __shared__ uint64_t full, empty;
+  const uint32_t t = threadIdx.x;
+  for (uint32_t i = t; i < 64 * 16 / 2; i += 160) a[i] = 0x3f803f80;
+  if (t == 0) {
+    ptx::mbarrier_init(&full, 32);
+    ptx::mbarrier_init(&empty, 1);
+  }
+  ptx::fence_proxy_async();
+  __syncthreads();
+  // No swizzle: core matrices are 128 bytes apart along K, 256 along M and N.
+  const uint64_t strides = uint64_t{128 >> 4} << 16 | uint64_t{256 >> 4} << 32;
+  const uint64_t descriptor_a = strides | ptx::shared_address(a) >> 4;
+  const uint64_t descriptor_b = strides | ptx::shared_address(b) >> 4;
+  float d[4] = {};
+  for (int round = 0; round < rounds; ++round) {
+    if (t >= 128) {
+      if (round > 0) ptx::wait_parity(&empty, (round - 1) & 1);
+      const uint32_t bits = __float_as_uint(static_cast<float>(round + 1));
+      for (uint32_t i = t - 128; i < 8 * 16 / 2; i += 32) b[i] = bits | bits >> 16;
+      ptx::fence_proxy_async();
+      ptx::arrive(&full);
+    } else {
+      ptx::wait_parity(&full, round & 1);
+      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+      asm volatile(
+          "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, 1, 1, 1, "
+          "0, 0;"
+          : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+          : "l"(descriptor_a), "l"(descriptor_b)
+          : "memory");
+      asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::
+                       : "memory");
+      if (t == 0) ptx::arrive(&empty);
+    }
+  }
+  if (t < 128)
+    for (int i = 0; i < 4; ++i) out[t * 4 + i] = d[i];
 }
 
 __global__ void math_library(const float* in, float* out) {

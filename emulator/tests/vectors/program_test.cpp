@@ -207,6 +207,15 @@ TEST(Program, ClocksAdvance) {
   for (const uint64_t good : out.download()) EXPECT_EQ(1u, good);
 }
 
+// One thread's wait vouches for the reads of the whole warpgroup.
+TEST(Program, WarpgroupsCompleteWgmmaAsOne) {
+  constexpr int kRounds = 12;
+  const DeviceBuffer<float> out(512);
+  ASSERT_CUDA(launch(wgmma_ring, {.block = 160}, out.data(), int{kRounds}));
+  expect_device_is_fine();
+  for (const float sum : out.download()) ASSERT_EQ(16.0f * kRounds * (kRounds + 1) / 2, sum);
+}
+
 // CUDA's math library documents at most 2 ulp for each of these in fp32, 4 for powf; the reference
 // is fp64.
 TEST(Program, MathLibraryStaysWithinItsBounds) {

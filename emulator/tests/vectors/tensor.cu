@@ -123,4 +123,53 @@ __global__ void __cluster_dims__(2, 1, 1)
   asm volatile("barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;" ::: "memory");
 }
 
+__global__ void tensor_map_edit(const __grid_constant__ CUtensorMap prototype, CUtensorMap* edited,
+                                const uint32_t* data, uint32_t columns, uint32_t rows,
+                                uint32_t box_bytes, uint8_t* out) {
+  extern __shared__ __align__(1024) uint8_t stage[];
+  __shared__ __align__(128) uint32_t map[32];
+  __shared__ uint64_t barrier;
+  const uint32_t address = ptx::shared_address(map);
+  map[threadIdx.x] = reinterpret_cast<const uint32_t*>(&prototype)[threadIdx.x];
+  __syncwarp();
+  if (threadIdx.x == 0) {
+    asm volatile(
+        "tensormap.replace.tile.global_address.shared::cta.b1024.b64 [%0], %1;" ::"r"(address),
+        "l"(data)
+        : "memory");
+    asm volatile(
+        "tensormap.replace.tile.global_dim.shared::cta.b1024.b32 [%0], 0, %1;" ::"r"(address),
+        "r"(columns)
+        : "memory");
+    asm volatile(
+        "tensormap.replace.tile.global_dim.shared::cta.b1024.b32 [%0], 1, %1;" ::"r"(address),
+        "r"(rows)
+        : "memory");
+    asm volatile(
+        "tensormap.replace.tile.global_stride.shared::cta.b1024.b64 [%0], 0, %1;" ::"r"(address),
+        "l"(uint64_t{256})
+        : "memory");
+    ptx::mbarrier_init(&barrier, 1);
+    ptx::fence_mbarrier_init();
+  }
+  __syncwarp();
+  asm volatile(
+      "tensormap.cp_fenceproxy.global.shared::cta.tensormap::generic.release.gpu.sync.aligned "
+      "[%0], [%1], 128;" ::"l"(edited),
+      "r"(address)
+      : "memory");
+  if (threadIdx.x == 0) {
+    asm volatile("fence.proxy.tensormap::generic.acquire.gpu [%0], 128;" ::"l"(edited) : "memory");
+    ptx::arrive_expect_tx(&barrier, box_bytes);
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+        "[%1, {%3, %3}], [%2];" ::"r"(ptx::shared_address(stage)),
+        "l"(edited), "r"(ptx::shared_address(&barrier)), "r"(0)
+        : "memory");
+  }
+  __syncwarp();
+  ptx::wait_parity(&barrier, 0);
+  for (uint32_t i = threadIdx.x; i < box_bytes; i += blockDim.x) out[i] = stage[i];
+}
+
 }  // namespace emulator_tests

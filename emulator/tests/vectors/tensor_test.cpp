@@ -249,5 +249,38 @@ TEST(TensorMulticast, BothCtasReceiveBothHalves) {
   EXPECT_EQ(expected, out.download());
 }
 
+TEST(TensorMapEdit, KernelsReplaceFields) {
+  TensorDescription tensor;
+  tensor.rank = 2;
+  tensor.element_bytes = 4;
+  tensor.dimension[0] = 32;
+  tensor.dimension[1] = 8;
+  tensor.stride_bytes[1] = 128;
+  tensor.box[0] = 32;
+  tensor.box[1] = 8;
+  constexpr uint32_t kColumns = 20, kRows = 5, kStride = 64, kFirst = 8;
+  std::vector<uint32_t> words(kStride * 8 + kFirst);
+  for (size_t i = 0; i < words.size(); ++i) words[i] = static_cast<uint32_t>(i + 1);
+  const DeviceBuffer<uint32_t> other(32 * 8);
+  const DeviceBuffer<uint32_t> device(words);
+  const DeviceBuffer<CUtensorMap> edited(1);
+  const DeviceBuffer<uint8_t> out(static_cast<size_t>(tensor.box_bytes()));
+  alignas(64) CUtensorMap map;
+  ASSERT_EQ(CUDA_SUCCESS,
+            encode(&map, tensor, other.data(), {.type = CU_TENSOR_MAP_DATA_TYPE_UINT32}));
+  ASSERT_CUDA(launch(tensor_map_edit, {.block = 32, .shared_bytes = 2048}, map, edited.data(),
+                     device.data() + kFirst, kColumns, kRows,
+                     static_cast<uint32_t>(tensor.box_bytes()), out.data()));
+  expect_device_is_fine();
+  const std::vector<uint8_t> bytes = out.download();
+  for (uint32_t row = 0; row < 8; ++row)
+    for (uint32_t column = 0; column < 32; ++column) {
+      uint32_t word = 0;
+      std::memcpy(&word, &bytes[(row * 32 + column) * 4], 4);
+      const bool inside = row < kRows && column < kColumns;
+      ASSERT_EQ(inside ? words[kFirst + row * kStride + column] : 0, word) << row << " " << column;
+    }
+}
+
 }  // namespace
 }  // namespace emulator_tests

@@ -8,14 +8,17 @@
 namespace flash_kda::cuda {
 namespace {
 
-// One chunk of one warp alone: 8 dependent matrix instructions against the state, then three more,
-// with packing, barriers and shared loads between them.
-constexpr double kChunkLatency = 550;
-// Tensor-core cycles of one warp's 52 matrix instructions (16 x 8 x 16) at 1024 products a cycle.
-constexpr double kTensorCyclesPerWarp = 104;
+// Measured on an H200 at 1.8 GHz, 2026-11-23 (benchmarks/results/h200.json holds the later runs).
+// One chunk of a block that has a multiprocessor to itself: 144 blocks of four warps take 77 us for
+// 57 chunks, 96 blocks of eight take 722 us for 512. The chain of 8 dependent products, packing,
+// barriers and shared loads, not the tensor cores.
+constexpr double kChunkLatency = 2430;
+// One chunk of one warp when blocks fill the multiprocessors: 768 blocks of eight warps, 64 chunks
+// each, take 0.45 ms.
+constexpr double kCyclesPerWarp = 270;
 // A summary carries V + K rows and skips the queries: 36 of 52 instructions.
 constexpr double kSummaryShare = 36.0 / 52.0;
-constexpr double kMergeStep = 5000;     // one segment of merge_kernel, mostly latency
+constexpr double kMergeStep = 4000;     // one segment of merge_kernel, mostly latency
 constexpr double kLaunchCycles = 5000;  // of an extra kernel in the stream
 constexpr double kMinGain = 0.8;
 constexpr std::int64_t kMinSegmentChunks = 16;
@@ -27,9 +30,8 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b;
 double pass_cycles(std::int64_t blocks, std::int64_t warps, double chunks, double share,
                    const DeviceLimits& device) {
   const std::int64_t resident = divide_up(blocks, device.multiprocessors);
-  const double tensor =
-      static_cast<double>(resident * warps) * kTensorCyclesPerWarp * share * chunks;
-  return std::max(kChunkLatency * share * chunks, tensor);
+  const double busy = static_cast<double>(resident * warps) * kCyclesPerWarp * share * chunks;
+  return std::max(kChunkLatency * share * chunks, busy);
 }
 
 }  // namespace
@@ -71,10 +73,12 @@ Split choose_split(const Problem& p, const DeviceLimits& device) {
   }
   const double whole = best.cycles;
   const std::int64_t chunks = divide_up(p.is_varlen() ? divide_up(p.tokens, n) : p.tokens, kChunk);
-  for (std::int64_t length = kMinSegmentChunks; 2 * length <= chunks; length *= 2) {
-    const double cycles = predict_cycles(p, device, 4, length);
-    if (cycles < std::min(best.cycles, kMinGain * whole)) {
-      best = {.warps = 4, .segment_chunks = length, .cycles = cycles, .reason = ""};
+  for (std::int64_t power = kMinSegmentChunks; 2 * power <= chunks; power *= 2) {
+    for (const std::int64_t length : {power, power + power / 2}) {
+      const double cycles = predict_cycles(p, device, 4, length);
+      if (cycles < std::min(best.cycles, kMinGain * whole)) {
+        best = {.warps = 4, .segment_chunks = length, .cycles = cycles, .reason = ""};
+      }
     }
   }
   best.reason =

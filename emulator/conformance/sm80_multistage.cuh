@@ -1,8 +1,10 @@
 // SM80 multistage GEMMs of each element type.
+#pragma once
+
 #include "sm80_gemm.cuh"
 
 namespace emulator_conformance {
-namespace {
+namespace multistage {
 
 template <int kM, int kN, int kK>
 using Shape = cutlass::gemm::GemmShape<kM, kN, kK>;
@@ -17,9 +19,7 @@ using Bf16 = Sm80Gemm<cutlass::bfloat16_t, cutlass::bfloat16_t, float, Major::kM
 using Tf32 = Sm80Gemm<cutlass::tfloat32_t, float, float, Major::kK, Major::kK, Shape<64, 64, 16>,
                       Shape<32, 32, 16>, Shape<16, 8, 8>, 4>;
 
-}  // namespace
-
-std::vector<GemmImplementation> sm80_gemms() {
+inline std::vector<GemmImplementation> all() {
   return {{"multistage_f16_kmn_64x64x32", ElementType::kF16, ElementType::kF16, Major::kK,
            Major::kMn, 24, F16::run},
           {"multistage_f16_accumulate_f16_kk", ElementType::kF16, ElementType::kF16, Major::kK,
@@ -30,4 +30,5 @@ std::vector<GemmImplementation> sm80_gemms() {
            Major::kK, 24, Tf32::run}};
 }
 
+}  // namespace multistage
 }  // namespace emulator_conformance

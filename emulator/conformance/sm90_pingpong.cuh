@@ -1,9 +1,11 @@
 // SM90 pingpong GEMMs: two consumer warpgroups take turns at the tensor cores, ordered by named
 // mbarriers; one producer warp issues TMA.
+#pragma once
+
 #include "sm90_gemm.cuh"
 
 namespace emulator_conformance {
-namespace {
+namespace pingpong {
 
 using cute::_1;
 using cute::_128;
@@ -22,13 +24,12 @@ using F16MixedMajorCluster =
     Sm90Gemm<Sm90Config<cutlass::half_t, float, Major::kK, Major::kMn, Shape<_64, _64, _32>,
                         Shape<_2, _2, _1>, Pingpong, Epilogue>>;
 
-}  // namespace
-
-std::vector<GemmImplementation> sm90_pingpong_gemms() {
+inline std::vector<GemmImplementation> all() {
   return {{"pingpong_bf16_kk_64x128x64", ElementType::kBf16, ElementType::kBf16, Major::kK,
            Major::kK, 24, Bf16KMajor::run},
           {"pingpong_f16_kmn_64x64x32_cluster2x2", ElementType::kF16, ElementType::kF32, Major::kK,
            Major::kMn, 24, F16MixedMajorCluster::run}};
 }
 
+}  // namespace pingpong
 }  // namespace emulator_conformance

@@ -1,9 +1,11 @@
 // SM90 stream-K GEMM: CTAs share output tiles and reduce partial sums through global memory with
 // flags between CTAs, so resident CTAs must interleave.
+#pragma once
+
 #include "sm90_gemm.cuh"
 
 namespace emulator_conformance {
-namespace {
+namespace stream_k {
 
 using cute::_1;
 using cute::_128;
@@ -16,19 +18,18 @@ using StreamK = Sm90Gemm<
                cutlass::epilogue::TmaWarpSpecializedCooperative, cutlass::gemm::StreamKScheduler>>;
 
 // A fixed split of K in three makes the reduction happen for every problem size.
-cudaError_t run_split_k(const GemmProblem& problem) {
+inline cudaError_t run_split_k(const GemmProblem& problem) {
   auto arguments = StreamK::arguments(problem);
   arguments.scheduler.splits = 3;
   return run_device_gemm<StreamK::Device>(arguments);
 }
 
-}  // namespace
-
-std::vector<GemmImplementation> sm90_stream_k_gemms() {
+inline std::vector<GemmImplementation> all() {
   return {{"stream_k_f16_kk_128x64x64", ElementType::kF16, ElementType::kF32, Major::kK, Major::kK,
            24, StreamK::run},
           {"split_k3_f16_kk_128x64x64", ElementType::kF16, ElementType::kF32, Major::kK, Major::kK,
            24, run_split_k}};
 }
 
+}  // namespace stream_k
 }  // namespace emulator_conformance
