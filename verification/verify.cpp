@@ -25,7 +25,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
   Result<Plan> made = make_plan(problem, {.backend = row.backend,
                                           .precision = row.precision,
                                           .threads = options.threads,
-                                          .algorithm = options.algorithm});
+                                          .algorithm = options.algorithm,
+                                          .multiprocessors = options.multiprocessors});
   if (!made.ok()) {
     row.outcome =
         made.status().code() == StatusCode::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;

@@ -15,6 +15,7 @@ struct VerifyOptions {
   std::uint64_t seed = 1;
   int threads = 0;  // as PlanOptions
   Algorithm algorithm = Algorithm::kAuto;
+  int multiprocessors = 0;  // as PlanOptions
 };
 
 enum class Outcome {

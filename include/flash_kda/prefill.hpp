@@ -47,6 +47,7 @@ struct PlanOptions {
   Precision precision = Precision::kF32;
   int threads = 0;  // CPU threads at most; 0: all that the process may use
   Algorithm algorithm = Algorithm::kAuto;
+  int multiprocessors = 0;  // of a GPU, that the fused kernel may use at most; 0: all
 };
 
 // The plan's choice, a printable value. Results depend on nothing else but the data: a fixed config
@@ -62,6 +63,7 @@ struct Config {
   // Sequences are cut every so many tokens, the parts computed side by side and merged; 0: whole.
   std::int64_t segment_tokens = 0;
   int threads = 1;
+  int multiprocessors = 0;  // on which the fused kernel stays; 0: another algorithm
   std::string reason;  // why this algorithm and split, one sentence
 };
 FLASH_KDA_API std::string to_string(const Config& config);

@@ -175,6 +175,7 @@ std::string to_string(const Config& config) {
   std::string text = fmt::format("{} {} {} {}", to_string(config.backend), config.target,
                                  to_string(config.precision), to_string(config.algorithm));
   if (config.chunk_size > 1) text += fmt::format(" C{}", config.chunk_size);
+  if (config.multiprocessors > 0) text += fmt::format(" SMs={}", config.multiprocessors);
   return text + fmt::format(" v_panel={} work_items={} threads={}: {}", config.v_panel,
                             config.work_items, config.threads, config.reason);
 }

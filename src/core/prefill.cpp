@@ -67,6 +67,10 @@ Status check_options(const PlanOptions& options) {
     return Status::invalid_argument(
         fmt::format("threads: expected 0 (all) or more, got {}", options.threads));
   }
+  if (options.multiprocessors < 0) {
+    return Status::invalid_argument(fmt::format("multiprocessors: expected 0 (all) or more, got {}",
+                                                options.multiprocessors));
+  }
   const auto precision = static_cast<int>(options.precision);
   if (precision < 0 || precision > static_cast<int>(Precision::kBF16)) {
     return Status::invalid_argument(fmt::format("precision: expected 0 to 1, got {}", precision));

@@ -81,12 +81,14 @@ class CudaBackend final : public Backend {
     if (asked || preferred) {
       const std::string reason = sm90::why_not_fused(problem, *device);
       if (reason.empty()) {
-        plan.config = sm90::fused_config(problem, *device);
+        plan.config = sm90::fused_config(problem, options, *device);
       } else if (asked) {
         return Status::unsupported(fmt::format("algorithm fused: {}", reason));
       }
     }
-    plan.workspace_bytes = lay_out_workspace(problem, plan.config).bytes;
+    plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
+                               ? sm90::lay_out_handover(problem, plan.config).bytes
+                               : lay_out_workspace(problem, plan.config).bytes;
     return plan;
   }
 
@@ -107,7 +109,7 @@ class CudaBackend final : public Backend {
       if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
     }
     if (plan.config.algorithm == Algorithm::kFused) {
-      return run_fused(plan, tensors, *device, context);
+      return run_fused(plan, tensors, bytes, *device, context);
     }
     return plan.config.algorithm == Algorithm::kRecurrent
                ? run_recurrent(plan, tensors, bytes, context)
@@ -115,12 +117,16 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  static Status run_fused(const Plan& plan, const Tensors& tensors, const DeviceLimits& device,
-                          const LaunchContext& context) {
+  static Status run_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace,
+                          const DeviceLimits& device, const LaunchContext& context) {
 #if defined(FLASH_KDA_HAVE_SM90)
-    const sm90::FusedParams params = sm90::bind_fused(plan, tensors);
-    const cudaError_t error =
-        sm90::launch_fused(params, std::min(params.items, device.multiprocessors), context);
+    const sm90::FusedParams params = sm90::bind_fused(plan, tensors, workspace);
+    const int blocks = sm90::count_blocks(plan.problem, plan.config);
+    if (params.handover.states != nullptr) {
+      const cudaError_t error = sm90::launch_clear_handover(params.handover, blocks, context);
+      if (error != cudaSuccess) return device_error("launch of clear_handover", error);
+    }
+    const cudaError_t error = sm90::launch_fused(params, blocks, context);
     return error == cudaSuccess ? Status() : device_error("launch of the fused kernel", error);
 #else
     return Status::unsupported(sm90::why_not_fused(plan.problem, device));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/bind_params.hpp"
+#include "cuda/sm90/fused_plan.hpp"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -26,9 +27,10 @@ EncodeTiled find_encode_tiled() {
 
 constexpr cuuint64_t kHalfBytes = 128;  // 64 channels
 
-// [B, T, heads, 128] as boxes of [64 channels][32 tokens][2 halves] of one head. False: TMA cannot
+// [B, T, heads, 128] as boxes of [64 channels][32 tokens][`halves`] of one head. False: TMA cannot
 // address the tensor.
-bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, CUtensorMap& map) {
+bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, cuuint32_t halves,
+                CUtensorMap& map) {
   const std::int64_t extents[3] = {p.batch, p.tokens, view.shape[2]};
   cuuint64_t pitch[3];
   for (int dim = 0; dim < 3; ++dim) {
@@ -42,7 +44,7 @@ bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, CU
   };
   const cuuint64_t dims[5] = {kHalfBytes / 2, extent(1), 2, extent(2), extent(0)};
   const cuuint64_t strides[4] = {pitch[1], kHalfBytes, pitch[2], pitch[0]};
-  const cuuint32_t box[5] = {kHalfBytes / 2, kChunk, 2, 1, 1};
+  const cuuint32_t box[5] = {kHalfBytes / 2, kChunk, halves, 1, 1};
   const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
   return encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, view.data, dims, strides, box, steps,
                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
@@ -52,7 +54,7 @@ bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, CU
 
 }  // namespace
 
-FusedParams bind_fused(const Plan& plan, const Tensors& t) {
+FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
   const Problem& p = plan.problem;
   const RecurrenceParams recurrence = bind_recurrence(plan, t, nullptr);
   FusedParams params{};
@@ -65,18 +67,24 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t) {
   for (RowTensor* rows : {&params.inputs.q, &params.inputs.k, &params.inputs.g}) {
     rows->alignment = Alignment::kElement;
   }
+  if (may_cut_chains(p, plan.config)) {
+    const HandoverLayout layout = lay_out_handover(p, plan.config);
+    params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
+                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
+                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent)};
+  }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 
   static const EncodeTiled encode = find_encode_tiled();
   const bool boxes = encode != nullptr;
-  params.loads = boxes && encode_map(t.q, p, encode, params.q_map) &&
-                         encode_map(t.k, p, encode, params.k_map) &&
-                         encode_map(t.g, p, encode, params.g_map) &&
-                         encode_map(t.v, p, encode, params.v_map)
+  params.loads = boxes && encode_map(t.q, p, encode, 1, params.q_map) &&
+                         encode_map(t.k, p, encode, 1, params.k_map) &&
+                         encode_map(t.g, p, encode, 2, params.g_map) &&
+                         encode_map(t.v, p, encode, 2, params.v_map)
                      ? Transfer::kBox
                      : Transfer::kElements;
-  params.stores =
-      boxes && encode_map(t.out, p, encode, params.out_map) ? Transfer::kBox : Transfer::kElements;
+  params.stores = boxes && encode_map(t.out, p, encode, 2, params.out_map) ? Transfer::kBox
+                                                                           : Transfer::kElements;
   return params;
 }
 

@@ -17,6 +17,10 @@ inline constexpr int kMaxSorted = 512;
 inline constexpr int kThreads = 512;
 inline constexpr int kWarpgroup = 128;
 
+// Of a cut chain: one flag for each warp of the recurrence, and the state in fp32.
+inline constexpr int kHandoverFlags = 8;
+inline constexpr int kHandoverFloats = kDim * kDim;
+
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each.
 enum class IoWarp : std::int32_t { kLoad = 0, kStore = 1, kScalars = 2, kInverse = 3 };
 

@@ -1,6 +1,7 @@
 // The fused kernel: roles of one persistent block, put together.
 #include "cuda/sm90/inverse_role.cuh"
 #include "cuda/sm90/io_roles.cuh"
+#include "cuda/sm90/prepare_pairs.cuh"
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
@@ -17,13 +18,13 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
   }
 }
 
-__device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
+__device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kReady, kStages, 3);
   init_barriers(shared, SharedPlan::kEmpty, kStages, kRecurrenceWarps);
-  init_barriers(shared, SharedPlan::kScoreFull, kPairs, 1);
+  init_barriers(shared, SharedPlan::kScoreFull, kPairs, score_warps);
   init_barriers(shared, SharedPlan::kScoreEmpty, kPairs, 1);
   init_barriers(shared, SharedPlan::kOutFull, 2, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
@@ -41,16 +42,22 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
+struct ClearParams {
+  Handover handover;
+  std::int32_t flags;
+};
+
 template <GateForm kForm>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
-  if (threadIdx.x == 0) init_all_barriers(shared);
+  // Warps that write a chunk's Akk.
+  constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
+  if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
   release_next_kernel();
-  if (is_sorted(p.sequences)) {
-    sort_sequences(p.sequences, reinterpret_cast<std::int32_t*>(shared_block), block_order());
-  }
+  static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
+  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
@@ -69,11 +76,24 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
     }
   } else if (warpgroup == 1) {
     grow_registers<kPrepareRegisters>();
-    run_prepare<kForm>(p, shared);
+    if constexpr (kForm == GateForm::kBounded) {
+      run_prepare(p, shared);
+    } else {
+      run_prepare_pairs(p, shared);
+    }
   } else {
     grow_registers<kRecurrenceRegisters>();
-    run_recurrence(p, shared, warpgroup - 2);
+    run_recurrence<kForm>(p, shared, warpgroup - 2);
   }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    clear_handover_kernel(const __grid_constant__ ClearParams p) {
+  wait_for_previous_kernel();
+  release_next_kernel();
+  const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (i < p.flags) p.handover.sent[i] = 0;
+  if (i == 0) *p.handover.begun = 0;
 }
 
 template <GateForm kForm>
@@ -87,6 +107,15 @@ cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
 }
 
 }  // namespace
+
+cudaError_t launch_clear_handover(const Handover& handover, int blocks,
+                                  const LaunchContext& context) {
+  const ClearParams params = {handover, blocks * kHandoverFlags};
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>((params.flags + kThreads - 1) / kThreads));
+  shape.block = dim3(kThreads);
+  return launch(clear_handover_kernel, shape, context, params);
+}
 
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
   LaunchShape shape;

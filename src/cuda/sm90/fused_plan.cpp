@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "cuda/sm90/balance.hpp"
 #include "cuda/sm90/config.hpp"
 #include "fmt/format.h"
 
@@ -55,7 +56,7 @@ bool prefers_fused(const Problem& p) {
   return count_items(p) >= kMinItems && mean >= kMinTokens;
 }
 
-Config fused_config(const Problem& p, const DeviceLimits& device) {
+Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
   Config config;
   config.backend = BackendKind::kCuda;
   config.threads = 1;
@@ -65,9 +66,37 @@ Config fused_config(const Problem& p, const DeviceLimits& device) {
   config.chunk_size = kChunk;
   config.v_panel = kDim;
   config.work_items = count_items(p);
-  config.reason = fmt::format("{} chains on {} multiprocessors, one kernel without a workspace",
-                              config.work_items, device.multiprocessors);
+  config.multiprocessors = options.multiprocessors > 0
+                               ? std::min(options.multiprocessors, device.multiprocessors)
+                               : device.multiprocessors;
+  config.reason =
+      fmt::format("{} chains on {} multiprocessors{}", config.work_items, config.multiprocessors,
+                  may_cut_chains(p, config) ? ", cut into equal shares" : "");
   return config;
+}
+
+int count_blocks(const Problem& p, const Config& config) {
+  return static_cast<int>(std::min<std::int64_t>(count_items(p), config.multiprocessors));
+}
+
+HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
+  HandoverLayout layout;
+  if (count_items(p) <= config.multiprocessors) return layout;
+  const auto blocks = static_cast<std::size_t>(config.multiprocessors);
+  layout.sent = blocks * kHandoverFloats * sizeof(float);
+  layout.begun = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
+  layout.bytes = layout.begun + Plan::kWorkspaceAlignment;
+  return layout;
+}
+
+bool may_cut_chains(const Problem& p, const Config& config) {
+  const std::int64_t items = count_items(p);
+  const std::int64_t blocks = config.multiprocessors;
+  if (items <= blocks) return false;
+  if (p.is_varlen()) return p.sequences() <= kMaxSorted;
+  const std::int64_t cost = cost_of_chain(p.tokens);
+  return is_cut_worth_it(length_of_share(items * cost, cost, blocks),
+                         (items + blocks - 1) / blocks * cost);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -1,6 +1,7 @@
 // Whether and how the fused kernel takes a problem. Host only.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "cuda/planner/two_kernel_plan.hpp"
@@ -13,6 +14,22 @@ std::string why_not_fused(const Problem& problem, const DeviceLimits& device);
 // Whether it is expected to be faster than two kernels.
 bool prefers_fused(const Problem& problem);
 
-Config fused_config(const Problem& problem, const DeviceLimits& device);
+Config fused_config(const Problem& problem, const PlanOptions& options, const DeviceLimits& device);
+
+// Blocks of the launch: one a multiprocessor, fewer if there are fewer chains.
+int count_blocks(const Problem& problem, const Config& config);
+
+// Byte offsets into the workspace, through which the states of cut chains go. All 0 where every
+// chain can have its own multiprocessor: there the longest chain is the time, cut or not.
+struct HandoverLayout {
+  std::size_t states = 0;
+  std::size_t sent = 0;
+  std::size_t begun = 0;
+  std::size_t bytes = 0;
+};
+HandoverLayout lay_out_handover(const Problem& problem, const Config& config);
+
+// Whether blocks may find it worthwhile to cut chains. Of packed sequences the device alone knows.
+bool may_cut_chains(const Problem& problem, const Config& config);
 
 }  // namespace flash_kda::cuda::sm90

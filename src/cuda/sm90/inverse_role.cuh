@@ -1,5 +1,5 @@
 // The warp that inverts I + Akk (E7), 32 x 32, and multiplies its rows with n
-// and its columns with beta n (smem_plan.cuh).
+// and its columns with 1 / n (smem_plan.cuh).
 //
 //   I + Akk = | A     |    inverse = |  A^-1                      |
 //             | L10 D |              | -D^-1 L10 A^-1   D^-1      |
@@ -86,15 +86,15 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
   const std::uint32_t transposed = block_piece((lane / 16) * 8 + lane % 8, lane / 8 % 2);
   const std::uint32_t straight = block_piece(row, piece);
   const std::uint32_t norm = stage + StagePlan::kNorm;
-  const std::uint32_t beta = stage + StagePlan::kBeta;
+  const std::uint32_t length = stage + StagePlan::kLength;
   std::uint32_t d_inverse[4];
   {
     std::uint32_t a_inverse[4];
     load_tiles_transposed(a_inverse, columns + transposed);
-    store_diagonal(out + score_piece(row, piece), a_inverse, load_block_scale(norm, beta));
+    store_diagonal(out + score_piece(row, piece), a_inverse, load_block_scale(norm, length));
     load_tiles_transposed(d_inverse, columns + 512 + transposed);
     store_diagonal(out + score_piece(16 + row, 2 + piece), d_inverse,
-                   load_block_scale(norm + 4 * kSub, beta + 4 * kSub));
+                   load_block_scale(norm + 4 * kSub, length + 4 * kSub));
   }
   // (L10 A^-1)^T = A^-T L10^T, whose accumulators are the right operand of the next product.
   float product[8];
@@ -115,7 +115,7 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
                            {-corner[2], -corner[3]},
                            {-corner[4], -corner[5]},
                            {-corner[6], -corner[7]}};
-  store_block(out + score_piece(16 + row, piece), pairs, load_block_scale(norm + 4 * kSub, beta));
+  store_block(out + score_piece(16 + row, piece), pairs, load_block_scale(norm + 4 * kSub, length));
 }
 
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {

@@ -18,12 +18,12 @@ __device__ __forceinline__ uint4 load_piece(const RowTensor& tensor, std::int64_
 
 // The rows of a chunk that exist, element by element, in the layout that TMA gives them.
 __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlace& at, int tokens,
-                                          std::uint32_t tile) {
+                                          std::uint32_t tile, std::uint32_t half_pitch) {
   const int lane = lane_index();
   for (int row = lane / 16; row < tokens; row += 2) {
     const int piece = lane % 16;
     const std::int64_t from = row_start(tensor, at.batch_row, at.token + row, at.head) + piece * 8;
-    store_shared_bits(tile + (piece / 8) * kHalfTile + token_piece(row, piece % 8),
+    store_shared_bits(tile + (piece / 8) * half_pitch + token_piece(row, piece % 8),
                       load_piece(tensor, from));
   }
 }
@@ -52,17 +52,21 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
       if (p.loads == Transfer::kBox) {
         if (leader) {
           arrive_expecting_at(raw, StagePlan::kRawBytes);
-          load_box(stage + StagePlan::kKeys, p.k_map, of_qk, raw);
-          load_box(stage + StagePlan::kQuery, p.q_map, of_qk, raw);
-          load_box(stage + StagePlan::kGate, p.g_map, of_v, raw);
-          load_box(stage + StagePlan::kValue, p.v_map, of_v, raw);
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const std::uint32_t at = stage + half * kPairedHalf;
+            load_box(at + StagePlan::kKeys, p.k_map, of_qk, half, raw);
+            load_box(at + StagePlan::kQuery, p.q_map, of_qk, half, raw);
+          }
+          load_box(stage + StagePlan::kGate, p.g_map, of_v, 0, raw);
+          load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
         }
       } else {
         const int tokens = item.tokens(c);
-        load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys);
-        load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery);
-        load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate);
-        load_rows(p.v, of_v, tokens, stage + StagePlan::kValue);
+        load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
+        load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
+        load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate, kHalfTile);
+        load_rows(p.v, of_v, tokens, stage + StagePlan::kValue, kHalfTile);
         warp_arrive(raw);
       }
       __syncwarp();

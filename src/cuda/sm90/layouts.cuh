@@ -11,6 +11,9 @@ namespace flash_kda::cuda::sm90 {
 // SWIZZLE_128B: the 16-byte piece p of row r lies at piece p ^ (r % 8). `piece` counts from 0 to 7.
 inline constexpr std::uint32_t kHalfTile = kChunk * 128;
 inline constexpr std::uint32_t kTokenTile = 2 * kHalfTile;
+// Keys and queries alternate, K half 0, Q half 0, K half 1, Q half 1: the 64 rows of a left operand
+// are then neighbours.
+inline constexpr std::uint32_t kPairedHalf = 2 * kHalfTile;
 __device__ __forceinline__ std::uint32_t token_piece(std::uint32_t row, std::uint32_t piece) {
   return row * 128 + ((piece ^ (row & 7)) << 4);
 }
@@ -41,7 +44,8 @@ inline constexpr std::uint64_t kSwizzle128 = 1;
 inline constexpr std::uint64_t kSwizzle64 = 2;
 
 // Token tile as [32 columns = tokens][64 channels], K-major: 8 rows are 1024 bytes. 16 channels
-// further: + 32; the other half of the channels: + kHalfTile.
+// further: + 32; the other half of the channels: + kPairedHalf, of the gate's tile + kHalfTile.
+// Keys with the queries behind them are 64 rows of the same.
 inline constexpr std::uint64_t kTokensByChannels = make_layout(kSwizzle128, 16, 1024);
 // Token tile as [16 tokens][128 columns = channels], MN-major. 16 tokens further: + 2048.
 inline constexpr std::uint64_t kChannelsByTokens = make_layout(kSwizzle128, kHalfTile, 1024);

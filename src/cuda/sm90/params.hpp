@@ -14,18 +14,32 @@ namespace flash_kda::cuda::sm90 {
 // of 16 bytes. Otherwise a warp moves it element by element.
 enum class Transfer : std::int32_t { kBox, kElements };
 
+// Workspace through which the states of cut chains go (share.cuh): slot b from block b to the next.
+// The counters are zero when the kernel begins.
+struct Handover {
+  float* states = nullptr;         // [blocks, V, K]; null: chains are never cut
+  std::uint32_t* begun = nullptr;  // blocks that have begun
+  std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
+};
+
 struct FusedParams {
   CUtensorMap q_map, k_map, g_map, v_map, out_map;
   SequenceMap sequences;
   StateRouting states;
   TokenInputs inputs;
   RowTensor v, out;
+  Handover handover;
   std::int32_t items = 0;            // (sequence, value head) pairs
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
 };
 
-// `blocks` at most `items`; each stays on its SM and takes every blocks-th item.
+// Zeroes the counters of the handover; launched before the fused kernel if chains may be cut. Not
+// done by the fused kernel itself, since one block cannot tell whether another has begun.
+cudaError_t launch_clear_handover(const Handover& handover, int blocks,
+                                  const LaunchContext& context);
+
+// `blocks` at most `items`; each stays on its SM.
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context);
 
 }  // namespace flash_kda::cuda::sm90

@@ -162,7 +162,7 @@ __device__ __forceinline__ void shrink_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// --- TMA: boxes of [2 halves of 64 channels][32 tokens] of one head.
+// --- TMA: boxes of [2 halves of 64 channels][32 tokens] of one head, or of one half from `half`.
 
 struct BoxPlace {
   std::int32_t token;
@@ -171,11 +171,11 @@ struct BoxPlace {
 };
 
 __device__ __forceinline__ void load_box(std::uint32_t shared, const CUtensorMap& map,
-                                         const BoxPlace& at, std::uint32_t barrier) {
+                                         const BoxPlace& at, int half, std::uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(shared),
-      "l"(&map), "r"(barrier), "r"(0), "r"(at.token), "r"(0), "r"(at.head), "r"(at.batch_row)
+      "l"(&map), "r"(barrier), "r"(0), "r"(at.token), "r"(half), "r"(at.head), "r"(at.batch_row)
       : "memory");
 }
 __device__ __forceinline__ void store_box(const CUtensorMap& map, const BoxPlace& at,

@@ -4,6 +4,7 @@
 // it is the left operand of the two products that read it, so it never leaves the registers.
 #pragma once
 
+#include "cuda/sm90/handover.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/wgmma.cuh"
@@ -60,15 +61,16 @@ __device__ __forceinline__ float4 load_token_factors(std::uint32_t factors, int 
   return {left.x, left.y, right.x, right.y};
 }
 
-// w = v / n: keys are not normalised, so what they predict is |k| times as large.
-__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t length,
+// w = beta n v: the first n of what a key predicts is in the inverse, as the keys in shared memory
+// hold beta n^2.
+__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t beta,
                                             TokensTile& w) {
   const std::uint32_t address = value_tiles(half_tile);
 #pragma unroll
   for (int b = 0; b < 2; ++b) {
     std::uint32_t v[4];
     load_tiles_transposed(v, address + b * 2048);
-    const float4 f = load_token_factors(length, b);
+    const float4 f = load_token_factors(beta, b);
     w[8 * b + 0] = low_bf16(v[0]) * f.x, w[8 * b + 1] = high_bf16(v[0]) * f.y;
     w[8 * b + 2] = low_bf16(v[2]) * f.x, w[8 * b + 3] = high_bf16(v[2]) * f.y;
     w[8 * b + 4] = low_bf16(v[1]) * f.z, w[8 * b + 5] = high_bf16(v[1]) * f.w;
@@ -91,7 +93,7 @@ __device__ __forceinline__ void store_outputs(std::uint32_t half_tile, std::uint
   }
 }
 
-// S <- Diag(gamma_last) S.
+// Multiplies the channels of the state by factors, kGammaPitch apart for the lanes of a quad.
 __device__ __forceinline__ void decay_state(std::uint32_t gamma, StateTile& state) {
   const std::uint32_t at = gamma + (lane_index() % 4) * kGammaPitch;
 #pragma unroll
@@ -113,34 +115,38 @@ __device__ __forceinline__ void round_pairs(const float (&x)[kValues],
 }
 
 // E8, E10 and E11 of one chunk; the outputs, without their token factors, are left in `o`.
+// kBounded: decays are referenced to G = R inside the chunk, so the state is taken there first.
+template <GateForm kForm>
 __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
                                       TokensTile& o) {
   TokensTile w;
-  load_values(values, stage + StagePlan::kLength, w);
+  load_values(values, stage + StagePlan::kBeta, w);
   std::uint32_t s[32];
-  round_pairs(state, s);
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
-  decay_state(stage + StagePlan::kGamma, state);
+  if constexpr (kForm == GateForm::kBounded) decay_state(stage + StagePlan::kGamma, state);
+  round_pairs(state, s);
+  if constexpr (kForm == GateForm::kGeneral) decay_state(stage + StagePlan::kGamma, state);
   pin(state), pin(w), pin(s);
 
-  // w = v - k_gamma S, then o = q_gamma S, both without the norm factors of their rows.
+  // w = beta n (v - n k_gamma S), then o = q_gamma S without the factors of its rows.
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    const std::uint32_t at = (k / 4) * kPairedHalf + (k % 4) * 32;
     multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), 1);
   }
   commit_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
-    const std::uint32_t at = (k / 4) * kHalfTile + (k % 4) * 32;
+    const std::uint32_t at = (k / 4) * kPairedHalf + (k % 4) * 32;
     multiply_32(o, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kQuery), k > 0);
   }
   commit_products();
   wait_products<1>();
   pin(w);
 
-  // v_new = Akk_inv diag(beta) w, times the norm factors of the keys that it will meet.
+  // n v_new = (n Akk_inv / n) w: times the norm factors of the keys that it will meet. The diagonal
+  // of the inverse is exactly 1, so rounding it costs nothing.
   std::uint32_t operand[8];
   round_pairs(w, operand);
   pin(operand);
@@ -169,18 +175,41 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   commit_products();
   wait_products<0>();
   pin(state), pin(o), pin(operand);
+  if constexpr (kForm == GateForm::kBounded) {
+    const uint4 rest = load_shared_bits(stage + StagePlan::kHasRest);
+    if ((rest.x | rest.y | rest.z | rest.w) != 0) decay_state(stage + StagePlan::kRest, state);
+  }
 }
 
+// The state at the ends of a piece of work.
+__device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item, int v_begin,
+                                            StateTile& state) {
+  if (item.part == Part::kTail) {
+    receive_state(p.handover, item.slot, state);
+  } else {
+    load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+  }
+}
+__device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item, int v_begin,
+                                          const StateTile& state) {
+  if (item.part == Part::kHead) {
+    send_state(p.handover, item.slot, state);
+  } else {
+    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+  }
+}
+
+template <GateForm kForm>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   const int v_begin = part * 64;
   std::uint32_t count = 0;
-  for_rounds(p, [&](int round) {
+  for_rounds([&](int round) {
     StateTile state;
     std::uint32_t end;
     {
-      const WorkItem item = make_item(p, block_order(), place_in_round(round));
-      load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+      const WorkItem item = make_item(p, block_order(), round);
+      begin_state(p, item, v_begin, state);
       end = count + item.chunks();
     }
 #pragma unroll 1
@@ -191,7 +220,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
       wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
       TokensTile o;
-      recur(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
+      recur<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
       wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
       store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
                     stage + StagePlan::kOutScale, o);
@@ -204,8 +233,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       __syncwarp();
     }
     // The item is looked up again: kept through the loop, it would spill.
-    const WorkItem item = make_item(p, block_order(), place_in_round(round));
-    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+    end_state(p, make_item(p, block_order(), round), v_begin, state);
   });
 }
 

@@ -16,29 +16,30 @@ __device__ __forceinline__ std::uint32_t open_gate_pair(GateKind kind) {
 
 __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, GateKind kind) {
   const int lane = lane_index();
-  const std::uint32_t at = (lane / 8 % 2) * kHalfTile + (lane % 8) * 16;
+  const std::uint32_t half = lane / 8 % 2;
+  const std::uint32_t at = lane % 8 * 16;
   const std::uint32_t gate = open_gate_pair(kind);
   // Lanes 0-15 take k and g, lanes 16-31 q and v.
   const std::uint32_t first = lane < 16 ? StagePlan::kKeys : StagePlan::kQuery;
   const std::uint32_t second = lane < 16 ? StagePlan::kGate : StagePlan::kValue;
   const std::uint32_t fill = lane < 16 ? gate : 0u;
   for (int row = tokens; row < kChunk; ++row) {
-    store_shared_bits(stage + first + at + row * 128, {0, 0, 0, 0});
-    store_shared_bits(stage + second + at + row * 128, {fill, fill, fill, fill});
+    store_shared_bits(stage + first + half * kPairedHalf + at + row * 128, {0, 0, 0, 0});
+    store_shared_bits(stage + second + half * kHalfTile + at + row * 128, {fill, fill, fill, fill});
   }
 }
 
-// The sum of squares of row lane_index() of a token tile (E1). Plain arithmetic, not the diagonal
-// of X X^T: tensor cores belong to the recurrence, and a warp that shares them was the slowest
-// role.
+// The sum of squares of row lane_index() of keys or queries (E1). Plain arithmetic, not the
+// diagonal of X X^T: tensor cores belong to the recurrence, and a warp that shares them was the
+// slowest role.
 __device__ __forceinline__ float sum_squares(std::uint32_t tile) {
   const std::uint32_t row = lane_index();
   float sum[4] = {};
+#pragma unroll 1  // instruction cache: docs/hopper_kernel.md
+  for (int piece = 0; piece < 8; ++piece) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-#pragma unroll
-    for (int piece = 0; piece < 8; ++piece) {
-      const uint4 x = load_shared_bits(tile + half * kHalfTile + token_piece(row, piece));
+    for (int half = 0; half < 2; ++half) {
+      const uint4 x = load_shared_bits(tile + half * kPairedHalf + token_piece(row, piece));
       sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
       sum[1] = fmaf(low_bf16(x.y), low_bf16(x.y), fmaf(high_bf16(x.y), high_bf16(x.y), sum[1]));
       sum[2] = fmaf(low_bf16(x.z), low_bf16(x.z), fmaf(high_bf16(x.z), high_bf16(x.z), sum[2]));
@@ -102,6 +103,7 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       store_shared(stage + StagePlan::kNorm + 4 * row, norm);
       store_shared(stage + StagePlan::kLength + 4 * row, length);
       store_shared(stage + StagePlan::kBeta + 4 * row, beta * norm);
+      store_shared(stage + StagePlan::kKeyScale + 4 * row, beta * norm * norm);
       publish_to_async_proxy();  // blanked rows lie where TMA will write again
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }

@@ -1,5 +1,5 @@
-// Scores of a chunk (E5, E6) between the registers of a pair of prepare warps, each of which has
-// summed over its 64 channels, and shared memory.
+// Scores of a chunk (E5, E6) from the registers of prepare warps to shared memory. Under kGeneral a
+// pair of warps, each of which has summed over its 64 channels, adds up its halves first.
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
@@ -132,6 +132,35 @@ __device__ __forceinline__ void store_all_qk(const Scores& s, std::uint32_t stag
   store_qk<Triangle::kWithDiagonal>(out + score_piece(row, piece), s.qk00);
   store_qk<Triangle::kWithDiagonal>(out + score_piece(16 + row, 2 + piece), s.qk11);
   store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), s.qk10);
+}
+
+// Under kBounded a warp has 16 rows of a chunk's scores, sub-chunk `sub` of them, and all columns,
+// as accumulators of wgmma: columns 0-15 in the first eight. Rows of the first sub-chunk see the
+// second only above the diagonal.
+__device__ __forceinline__ void store_key_scores(const float (&x)[16], int sub, std::uint32_t score,
+                                                 std::uint32_t stage) {
+  const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
+  const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
+  // The rows are those of beta n^2 k: Akk is n times smaller.
+  const std::uint32_t length = stage + StagePlan::kLength + 64 * sub + 4 * (lane_index() / 4);
+  const float2 rows = {load_shared(length), load_shared(length + 32)};
+  const float4 norm = load_columns(stage + StagePlan::kNorm);
+  if (sub == 0) return store_diagonal_kk(score + ScorePlan::kDiagonal, 0, left, rows, norm);
+  store_lower_kk(score + ScorePlan::kLower, left, rows, norm);
+  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, right, rows,
+                    load_columns(stage + StagePlan::kNorm + 4 * kSub));
+}
+
+__device__ __forceinline__ void store_query_scores(const float (&x)[16], int sub,
+                                                   std::uint32_t stage) {
+  const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
+  const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
+  const std::uint32_t out = stage + StagePlan::kScoreQk;
+  const std::uint32_t row = lane_index() % 16;
+  const std::uint32_t piece = lane_index() / 16;
+  if (sub == 0) return store_qk<Triangle::kWithDiagonal>(out + score_piece(row, piece), left);
+  store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), left);
+  store_qk<Triangle::kWithDiagonal>(out + score_piece(16 + row, 2 + piece), right);
 }
 
 }  // namespace flash_kda::cuda::sm90

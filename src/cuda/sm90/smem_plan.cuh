@@ -5,31 +5,37 @@
 #include <cstdint>
 
 #include "cuda/sm90/layouts.cuh"
+#include "cuda/sm90/share.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
 // One chunk on its way through the block. Regions are rewritten in place.
-//   region  after TMA   after prepare
-//   kKeys   k           k_gamma / n
-//   kQuery  q           q_gamma / out scale
-//   kGate   g           k_to_end / n
-//   kValue  v           v
+//   region  after TMA   after prepare, kBounded   kGeneral
+//   kKeys   k           beta n^2 k 2^(G_i - R)    beta n k_gamma
+//   kQuery  q           q 2^(G_i - R)             q_gamma / out scale
+//   kGate   g           k 2^(R - G_i)             k_to_end / n
+//   kValue  v           v                         v
 struct StagePlan {
   static constexpr std::uint32_t kKeys = 0;
-  static constexpr std::uint32_t kQuery = kKeys + kTokenTile;
-  static constexpr std::uint32_t kGate = kQuery + kTokenTile;
+  static constexpr std::uint32_t kQuery = kKeys + kHalfTile;  // their halves alternate
+  static constexpr std::uint32_t kGate = kKeys + 2 * kTokenTile;
   static constexpr std::uint32_t kValue = kGate + kTokenTile;
   static constexpr std::uint32_t kRawBytes = kValue + kTokenTile;
-  static constexpr std::uint32_t kInverse = kRawBytes;  // diag(n) Akk_inv diag(beta n), bf16
+  static constexpr std::uint32_t kInverse = kRawBytes;  // diag(n) Akk_inv diag(1 / n), bf16
   static constexpr std::uint32_t kScoreQk = kInverse + kScoreTile;  // Aqk / (out scale n), bf16
-  static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;    // gamma_last, fp32
+  // Decays of channels: gamma_last; kBounded: 2^R.
+  static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;  // fp32
   // Factors of a token, fp32. n is the norm factor of its key (E1).
-  static constexpr std::uint32_t kNorm = kGamma + 4 * kGammaPitch;  // n
-  static constexpr std::uint32_t kLength = kNorm + 4 * kChunk;      // 1 / n
-  static constexpr std::uint32_t kBeta = kLength + 4 * kChunk;      // beta * n
-  static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;    // scale * norm factor of q
+  static constexpr std::uint32_t kNorm = kGamma + 4 * kGammaPitch;    // n
+  static constexpr std::uint32_t kLength = kNorm + 4 * kChunk;        // 1 / n
+  static constexpr std::uint32_t kBeta = kLength + 4 * kChunk;        // beta * n
+  static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;      // scale * norm factor of q
+  static constexpr std::uint32_t kKeyScale = kOutScale + 4 * kChunk;  // beta * n^2
+  // kBounded: 2^(G_31 - R), and a word of each prepare warp: whether one of them is not 1.
+  static constexpr std::uint32_t kRest = kKeyScale + 4 * kChunk;
+  static constexpr std::uint32_t kHasRest = kRest + 4 * kGammaPitch;
   static constexpr std::uint32_t kBytes = 38 * 1024;
-  static_assert(kOutScale + 4 * kChunk <= kBytes && kBytes % 1024 == 0);
+  static_assert(kHasRest + 16 <= kBytes && kBytes % 1024 == 0);
 };
 
 // Between prepare and the inverse, one per pair of prepare warps.
@@ -46,16 +52,17 @@ struct SharedPlan {
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
-  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64]
+  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
   static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
-  static constexpr std::uint32_t kBarrier = kOrder + 2 * kMaxSorted;
+  static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
+  static constexpr std::uint32_t kBarrier = kShare + 32;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
   static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [2] scalars are there
   static constexpr std::uint32_t kReady = kNormed + 8 * kStages;  // [3] operands are there
   static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;   // [8] stage may be refilled
-  static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1] by pair
+  static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1 or 2] by score buffer
   static constexpr std::uint32_t kScoreEmpty = kScoreFull + 8 * kPairs;  // [1]
   static constexpr std::uint32_t kOutFull = kScoreEmpty + 8 * kPairs;    // [8] by output buffer
   static constexpr std::uint32_t kOutEmpty = kOutFull + 8 * 2;           // [1]
@@ -69,6 +76,11 @@ extern __shared__ __align__(1024) std::byte shared_block[];
 // Packed sequences, longest first.
 __device__ __forceinline__ std::uint16_t* block_order() {
   return reinterpret_cast<std::uint16_t*>(shared_block + SharedPlan::kOrder);
+}
+
+__device__ __forceinline__ Share& block_share() {
+  static_assert(sizeof(Share) <= 32);
+  return *reinterpret_cast<Share*>(shared_block + SharedPlan::kShare);
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.

@@ -1,4 +1,5 @@
-// wgmma with the left operand in registers: a warpgroup multiplies 64 rows, 16 products deep.
+// wgmma, mostly with the left operand in registers: a warpgroup multiplies 64 rows, 16 products
+// deep.
 //
 // A warp holds rows 16 w .. 16 w + 15 of the accumulator; lane l has rows l / 4 and l / 4 + 8 and,
 // in tile j of 8 columns, columns 8 j + 2 (l % 4) and the next: d[4 j], d[4 j + 1] for the upper
@@ -67,6 +68,23 @@ __device__ __forceinline__ void multiply_negated_32(float (&d)[16], const std::u
         "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
         "+f"(d[14]), "+f"(d[15])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
+}
+
+// d (+)= a b, 32 columns; a [64 rows][16] and b [32 columns][16], both in shared memory, K-major.
+__device__ __forceinline__ void multiply_shared_32(float (&d)[16], std::uint64_t a, std::uint64_t b,
+                                                   int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred keep;\n"
+      "setp.ne.b32 keep, %18, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
+      "%16, %17, keep, 1, 1, 0, 0;\n"
+      "}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+        "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+        "+f"(d[14]), "+f"(d[15])
+      : "l"(a), "l"(b), "r"(accumulate));
 }
 
 // d (+)= a b, 128 columns; b [16][128 columns], MN-major.

@@ -1,0 +1,55 @@
+// The state of a cut chain on its way from one block to the next, through L2.
+#pragma once
+
+#include "cuda/sm90/params.hpp"
+#include "cuda/sm90/work.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+// A warp of the recurrence hands its 16 value rows to the same warp of the other block, fp32 as
+// they lie in its registers: 16 coalesced accesses of 512 bytes, and one flag.
+__device__ __forceinline__ int recurrence_warp() { return static_cast<int>(threadIdx.x) / 32 - 8; }
+__device__ __forceinline__ float4* handover_of_warp(const Handover& h, int slot) {
+  return reinterpret_cast<float4*>(h.states) +
+         (static_cast<std::int64_t>(slot) * (kHandoverFloats / 4)) + recurrence_warp() * 512 +
+         lane_index();
+}
+__device__ __forceinline__ std::uint32_t* handover_flag(const Handover& h, int slot) {
+  return h.sent + slot * kHandoverFlags + recurrence_warp();
+}
+
+__device__ __forceinline__ void send_state(const Handover& h, int slot, const float (&state)[64]) {
+  float4* to = handover_of_warp(h, slot);
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    to[32 * i] = {state[4 * i], state[4 * i + 1], state[4 * i + 2], state[4 * i + 3]};
+  }
+  __syncwarp();
+  if (lane_index() == 0) {
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(handover_flag(h, slot)), "r"(1)
+                 : "memory");
+  }
+}
+
+__device__ __forceinline__ void receive_state(const Handover& h, int slot, float (&state)[64]) {
+  if (lane_index() == 0) {
+    std::uint32_t sent = 0;
+    for (;;) {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                   : "=r"(sent)
+                   : "l"(handover_flag(h, slot))
+                   : "memory");
+      if (sent != 0) break;
+      __nanosleep(100);
+    }
+  }
+  __syncwarp();
+  const float4* from = handover_of_warp(h, slot);
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    const float4 x = from[32 * i];
+    state[4 * i] = x.x, state[4 * i + 1] = x.y, state[4 * i + 2] = x.z, state[4 * i + 3] = x.w;
+  }
+}
+
+}  // namespace flash_kda::cuda::sm90

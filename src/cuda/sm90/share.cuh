@@ -1,0 +1,180 @@
+// What a block has to do, found once at its start by all of its threads.
+//
+// With chains in line as balance.hpp says, block b has the costs [b M, (b + 1) M). It runs, in this
+// order: the first chunks of the chain that its right end cuts, the whole chains, the last chunks
+// of the chain that its left end cuts. b counts blocks as they begin, so that whoever waits for a
+// state waits for a block that runs: no block has to be resident for another to make progress.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/sm90/balance.hpp"
+#include "cuda/sm90/params.hpp"
+#include "cuda/two_kernel/sequence.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+struct Share {
+  std::int32_t rounds;       // pieces of chains
+  std::int32_t begin;        // place of the first whole chain
+  std::int32_t end;          // one past the last
+  std::int32_t head_chunks;  // of chain `end`, to be done first; 0: no cut
+  std::int32_t tail_skip;    // chunks of chain begin - 1 that the block before does; 0: no cut
+  std::int32_t block;        // in the order of their start
+  std::int32_t is_cut;       // 0: chains are taken in turns, and all but `rounds` is void
+};
+
+// Where a position on the line falls: the first chain that does not begin before it, and how many
+// chunks of the one before that lie left of it if it is cut, 0 if not.
+struct LinePlace {
+  std::int32_t place;
+  std::int32_t chunks;
+};
+
+// Chain `place` starts `offset` before the position and costs `cost`.
+__device__ __forceinline__ LinePlace cut_chain(std::int64_t place, std::int64_t offset,
+                                               std::int64_t cost) {
+  const auto at = static_cast<std::int32_t>(place);
+  if (offset == 0) return {at, 0};
+  if (offset + 1 >= cost) return {at + 1, 0};  // all chunks lie to the left
+  return {at + 1, static_cast<std::int32_t>(offset)};
+}
+
+// The scratch of all this, where stages will be.
+struct ShareScratch {
+  std::int32_t lengths[kMaxSorted];  // of sequences, in tokens
+  std::int32_t costs[kMaxSorted];    // of a chain, by rank
+  std::int64_t warp_sums[kThreads / 32];
+  unsigned long long whole;  // cost of the busiest block without cuts
+  LinePlace ends[2];
+  std::int64_t block;
+};
+
+__device__ __forceinline__ bool is_sorted(const SequenceMap& map) {
+  return map.cu_seqlens.data != nullptr && map.num_sequences <= kMaxSorted;
+}
+
+// Ranks packed sequences by length, longest first, into `order`; equal ones keep their order.
+__device__ __forceinline__ void sort_sequences(const SequenceMap& map, ShareScratch& scratch,
+                                               std::uint16_t* order) {
+  const int count = static_cast<int>(map.num_sequences);
+  const int n = static_cast<int>(threadIdx.x);
+  static_assert(kMaxSorted <= kThreads);
+  if (n < count) scratch.lengths[n] = place_of_sequence(map, n).length;
+  __syncthreads();
+  if (n >= count) return;
+  const std::int32_t length = scratch.lengths[n];
+  int rank = 0;
+  for (int i = 0; i < count; ++i) {
+    rank += scratch.lengths[i] > length || (scratch.lengths[i] == length && i < n) ? 1 : 0;
+  }
+  order[rank] = static_cast<std::uint16_t>(n);
+  scratch.costs[rank] = static_cast<std::int32_t>(cost_of_chain(length));
+}
+
+// Sum of the values of the threads before this one, and of all.
+struct Prefix {
+  std::int64_t before;
+  std::int64_t total;
+};
+__device__ __forceinline__ Prefix sum_before(std::int64_t value, std::int64_t* warp_sums) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  std::int64_t inclusive = value;
+  for (int step = 1; step < 32; step *= 2) {
+    const std::int64_t other = __shfl_up_sync(0xffffffffu, inclusive, step);
+    if (lane >= step) inclusive += other;
+  }
+  if (lane == 31) warp_sums[warp] = inclusive;
+  __syncthreads();
+  Prefix prefix = {inclusive - value, 0};
+  for (int w = 0; w < kThreads / 32; ++w) {
+    if (w < warp) prefix.before += warp_sums[w];
+    prefix.total += warp_sums[w];
+  }
+  return prefix;
+}
+
+// Rounds that this block has when chains are taken in turns, in alternating direction.
+__device__ __forceinline__ int count_turns(int items) {
+  const int blocks = static_cast<int>(gridDim.x);
+  const int block = static_cast<int>(blockIdx.x);
+  const int full = items / blocks;
+  const int position = full % 2 == 0 ? block : blocks - 1 - block;
+  return full + (position < items % blocks ? 1 : 0);
+}
+
+// Lengths of share, busiest block and all, of chains of one length.
+__device__ __forceinline__ bool cut_equal_chains(const FusedParams& p, ShareScratch& scratch) {
+  const std::int64_t blocks = gridDim.x;
+  const std::int64_t cost = cost_of_chain(p.sequences.tokens);
+  const std::int64_t total = cost * p.items;
+  const std::int64_t share = length_of_share(total, cost, blocks);
+  if (threadIdx.x < 2) {
+    std::int64_t at = (scratch.block + threadIdx.x) * share;
+    at = at < total ? at : total;
+    scratch.ends[threadIdx.x] = cut_chain(at / cost, at % cost, cost);
+  }
+  return is_cut_worth_it(share, (p.items + blocks - 1) / blocks * cost);
+}
+
+// The same of packed sequences, ranked before; a thread has the chains of one sequence.
+__device__ __forceinline__ bool cut_packed_chains(const FusedParams& p, ShareScratch& scratch) {
+  const auto rank = static_cast<std::int64_t>(threadIdx.x);
+  const std::int64_t blocks = gridDim.x;
+  const std::int64_t heads = p.inputs.v_heads;
+  const bool exists = rank < p.sequences.num_sequences;
+  const std::int64_t cost = exists ? scratch.costs[rank] : 0;
+  const Prefix line = sum_before(cost * heads, scratch.warp_sums);
+  const std::int64_t share = length_of_share(line.total, scratch.costs[0], blocks);
+  for (int end = 0; end < 2; ++end) {
+    std::int64_t at = (scratch.block + end) * share;
+    at = at < line.total ? at : line.total;
+    const std::int64_t offset = at - line.before;
+    if (exists && offset >= 0 && offset < cost * heads) {
+      scratch.ends[end] = cut_chain(rank * heads + offset / cost, offset % cost, cost);
+    } else if (threadIdx.x == 0 && at == line.total) {
+      scratch.ends[end] = {p.items, 0};
+    }
+  }
+  // Without cuts, round r takes as long as its longest chain.
+  std::int64_t whole = 0;
+  for (std::int64_t place = rank * blocks; place < p.items; place += kThreads * blocks) {
+    whole += scratch.costs[place / heads];
+  }
+  atomicAdd(&scratch.whole, static_cast<unsigned long long>(whole));
+  __syncthreads();
+  return is_cut_worth_it(share, static_cast<std::int64_t>(scratch.whole));
+}
+
+// By all threads of the block; `share` and `order` are read after the next block-wide barrier.
+__device__ __forceinline__ void find_share(const FusedParams& p, ShareScratch& scratch,
+                                           std::uint16_t* order, Share& share) {
+  const bool sorted = is_sorted(p.sequences);
+  const bool packed = p.sequences.cu_seqlens.data != nullptr;
+  const bool may_cut = p.handover.states != nullptr && (sorted || !packed);
+  if (threadIdx.x == 0) {
+    scratch.whole = 0;
+    scratch.block = may_cut ? atomicAdd(p.handover.begun, 1u) : 0;
+  }
+  if (sorted) sort_sequences(p.sequences, scratch, order);
+  __syncthreads();
+  const bool cut =
+      may_cut && (packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch));
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  if (!cut) {
+    share = {count_turns(p.items), 0, 0, 0, 0, 0, 0};
+    return;
+  }
+  const LinePlace left = scratch.ends[0];
+  const LinePlace right = scratch.ends[1];
+  const std::int32_t end = right.place - (right.chunks > 0 ? 1 : 0);
+  const std::int32_t rounds =
+      end - left.place + (right.chunks > 0 ? 1 : 0) + (left.chunks > 0 ? 1 : 0);
+  share = {
+      rounds, left.place, end, right.chunks, left.chunks, static_cast<std::int32_t>(scratch.block),
+      1};
+}
+
+}  // namespace flash_kda::cuda::sm90
