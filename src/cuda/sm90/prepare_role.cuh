@@ -193,23 +193,21 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
   // k and q must have been summed, and the tail's rows blanked.
   wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
   const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp};
-  // All loads before the first store, which could be to the same place for all the compiler knows.
-  ChannelStep steps[kSteps];
-#pragma unroll
-  for (int i = 0; i < kSteps; ++i) {
-    preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, steps[i]);
-  }
-  pending.finish(shared, warp);
-
   float key_scale[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     key_scale[i] = load_shared(stage + StagePlan::kKeyScale + 32 * i + 4 * (lane_index() / 4));
   }
-  __syncwarp();  // every lane has read its rows
   bool has_rest = false;
-#pragma unroll
-  for (int i = 0; i < kSteps; ++i) has_rest |= preparer.store(i, steps[i], key_scale);
+  // Rolled up: the loops of all roles together have to fit the instruction cache.
+#pragma unroll 1
+  for (int i = 0; i < kSteps; ++i) {
+    ChannelStep x;
+    preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, x);
+    if (i == 0) pending.finish(shared, warp);
+    __syncwarp();  // every lane has read its rows
+    has_rest |= preparer.store(i, x, key_scale);
+  }
   const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
   if (lane_index() == 0) {
     store_shared(stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
