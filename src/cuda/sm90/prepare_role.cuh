@@ -53,9 +53,8 @@ __device__ __forceinline__ References choose_references(const float (&sums)[2][8
 struct Preparer {
   const Gate<GateForm::kBounded>& gate;
   std::uint32_t stage;
-  std::uint32_t half;     // offset of the warp's half of keys and queries
-  int group;              // the warp's first 16 channels of all 128
-  float (&key_scale)[4];  // of tokens l / 4, and 8, 16, 24 further
+  std::uint32_t half;  // offset of the warp's half of keys and queries
+  int group;           // the warp's first 16 channels of all 128
 
   __device__ __forceinline__ std::uint32_t place(int step) const {
     const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
@@ -87,8 +86,10 @@ struct Preparer {
     }
   }
 
-  // Returns whether a channel of this step decays after R.
-  __device__ __forceinline__ bool store(int step, const ChannelStep& x) const {
+  // Returns whether a channel of this step decays after R. `key_scale`: of tokens l / 4, and 8, 16,
+  // 24 further.
+  __device__ __forceinline__ bool store(int step, const ChannelStep& x,
+                                        const float (&key_scale)[4]) const {
     const References at = choose_references(x.sums, -kDeepestEnd / gate.unit);
     const std::uint32_t here = place(step);
 #pragma unroll
@@ -142,66 +143,78 @@ struct Preparer {
   }
 };
 
-// Rows 0-31: keys with keys, rows 32-63: queries with keys; 32 columns. By the warpgroup.
-__device__ __forceinline__ void multiply_scores(std::uint32_t stage, float (&score)[16]) {
-  begin_products();
+// Scores of a chunk, still being multiplied while the next chunk's gates are computed. Rows 0-31:
+// keys with keys, rows 32-63: queries with keys; 32 columns.
+struct PendingScores {
+  float score[16] = {};
+  std::uint32_t count = 0;  // chunks seen; the last of them is pending
+
+  __device__ __forceinline__ void start(std::uint32_t stage) {
+    pin(score);
+    begin_products();
 #pragma unroll
-  for (int k = 0; k < 8; ++k) {
-    const std::uint32_t step = (k % 4) * 32;
-    multiply_shared_32(
-        score, describe(kTokensByChannels, stage, StagePlan::kKeys + (k / 4) * kPairedHalf + step),
-        describe(kTokensByChannels, stage, StagePlan::kGate + (k / 4) * kHalfTile + step), k > 0);
+    for (int k = 0; k < 8; ++k) {
+      const std::uint32_t step = (k % 4) * 32;
+      const std::uint32_t keys = StagePlan::kKeys + (k / 4) * kPairedHalf + step;
+      const std::uint32_t down = StagePlan::kGate + (k / 4) * kHalfTile + step;
+      multiply_shared_32(score, describe(kTokensByChannels, stage, keys),
+                         describe(kTokensByChannels, stage, down), k > 0);
+    }
+    commit_products();
+    ++count;
   }
-  commit_products();
-  wait_products<0>();
-  pin(score);
-}
+
+  __device__ __forceinline__ void finish(std::uint32_t shared, int warp) {
+    wait_products<0>();
+    pin(score);
+    if (count == 0) return;
+    const Turn<kStages> turn(count - 1);
+    const Turn<kPairs> score_turn(count - 1);
+    const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+    if (warp >= 2) {
+      store_query_scores(score, warp % 2, stage);
+      publish_to_async_proxy();
+      warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
+    } else {
+      wait_at(shared + SharedPlan::kScoreEmpty + 8 * score_turn.slot, score_turn.parity ^ 1);
+      store_key_scores(score, warp,
+                       shared + SharedPlan::kScore + score_turn.slot * ScorePlan::kBytes, stage);
+      warp_arrive(shared + SharedPlan::kScoreFull + 8 * score_turn.slot);
+    }
+  }
+};
 
 __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& gate,
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              std::uint32_t count, int warp) {
-  const Turn<kStages> turn(count);
-  const Turn<kPairs> score_turn(count);
+                                              int warp, PendingScores& pending) {
+  const Turn<kStages> turn(pending.count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
   // k and q must have been summed, and the tail's rows blanked.
   wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+  const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp};
   float key_scale[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     key_scale[i] = load_shared(stage + StagePlan::kKeyScale + 32 * i + 4 * (lane_index() / 4));
   }
-  const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp,
-                             key_scale};
-  // All loads before the first store, which could be to the same place for all the compiler knows.
-  ChannelStep steps[kSteps];
-#pragma unroll
-  for (int i = 0; i < kSteps; ++i) {
-    preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, steps[i]);
-  }
-  __syncwarp();  // every lane has read its rows
   bool has_rest = false;
-#pragma unroll
-  for (int i = 0; i < kSteps; ++i) has_rest |= preparer.store(i, steps[i]);
+  // Rolled up: the loops of all roles together have to fit the instruction cache.
+#pragma unroll 1
+  for (int i = 0; i < kSteps; ++i) {
+    ChannelStep x;
+    preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, x);
+    if (i == 0) pending.finish(shared, warp);
+    __syncwarp();  // every lane has read its rows
+    has_rest |= preparer.store(i, x, key_scale);
+  }
   const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
   if (lane_index() == 0) {
     store_shared(stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
   }
   publish_to_async_proxy();
   sync_threads(kPrepareBarrier, kWarpgroup);
-
-  float score[16];
-  multiply_scores(stage, score);
-  if (warp >= 2) {
-    store_query_scores(score, warp % 2, stage);
-    publish_to_async_proxy();
-    warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
-  } else {
-    wait_at(shared + SharedPlan::kScoreEmpty + 8 * score_turn.slot, score_turn.parity ^ 1);
-    store_key_scores(score, warp, shared + SharedPlan::kScore + score_turn.slot * ScorePlan::kBytes,
-                     stage);
-    warp_arrive(shared + SharedPlan::kScoreFull + 8 * score_turn.slot);
-  }
+  pending.start(stage);
 }
 
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared) {
@@ -209,7 +222,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
   const int lane = lane_index();
   std::uint32_t ones[4];
   make_lower_ones(ones);
-  std::uint32_t count = 0;
+  PendingScores pending;
   for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
@@ -217,10 +230,11 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * lane,
                  gate.bias(load_bias(p.inputs, channel)));
     __syncwarp();
-    const std::uint32_t end = count + item.chunks();
+    const std::uint32_t end = pending.count + item.chunks();
 #pragma unroll 1
-    for (; count != end; ++count) prepare_chunk(gate, ones, shared, count, warp);
+    while (pending.count != end) prepare_chunk(gate, ones, shared, warp, pending);
   });
+  pending.finish(shared, warp);
 }
 
 }  // namespace flash_kda::cuda::sm90

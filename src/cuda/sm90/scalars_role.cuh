@@ -35,10 +35,11 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
 __device__ __forceinline__ float sum_squares(std::uint32_t tile) {
   const std::uint32_t row = lane_index();
   float sum[4] = {};
+#pragma unroll 2  // 4 loads in flight; more would cost the instruction cache
+                  // (docs/hopper_kernel.md)
+  for (int piece = 0; piece < 8; ++piece) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-#pragma unroll
-    for (int piece = 0; piece < 8; ++piece) {
+    for (int half = 0; half < 2; ++half) {
       const uint4 x = load_shared_bits(tile + half * kPairedHalf + token_piece(row, piece));
       sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
       sum[1] = fmaf(low_bf16(x.y), low_bf16(x.y), fmaf(high_bf16(x.y), high_bf16(x.y), sum[1]));
