@@ -45,8 +45,8 @@ struct Balance {
 FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::int64_t longest,
                                                        std::int64_t whole, std::int64_t blocks,
                                                        std::int64_t max_warm_up) {
-  // A replay of two chunks, usual with trained gates, and one for finding that out.
-  constexpr std::int64_t kReplayCost = 3;
+  // Replays of random gates with lower bound -5 take 3 or 4 chunks; one more for finding that out.
+  constexpr std::int64_t kReplayCost = 5;
   constexpr std::int64_t kMinReplayedShare = 8;
   const std::int64_t even = (total + blocks - 1) / blocks;
   const std::int64_t cut = even > longest ? even : longest;

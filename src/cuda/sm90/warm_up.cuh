@@ -8,25 +8,45 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// The slowest decay of a token, log2: at least that of every channel. By a warp, four channels a
-// lane. Growth and NaN count as no decay at all.
-__device__ __forceinline__ float slowest_decay(const FusedParams& p, const WorkItem& item,
-                                               const GateHead& gate, int token) {
+// The slowest decay of each of the `tokens` before a cut, log2, counted backwards from it: at least
+// that of every channel. A warp a token, four channels a lane. Growth and NaN count as no decay.
+__device__ __forceinline__ void find_slowest_decays(const FusedParams& p, const WorkItem& chain,
+                                                    int cut, int tokens, float* decays) {
+  constexpr int kWarps = kThreads / 32;
+  constexpr int kBatch = 4;  // loads of a warp in flight
+  const GateHead gate = make_gate_head(p.inputs, chain.head);
+  RowTensor g = p.inputs.g;
+  if (p.loads == Transfer::kBox) g.alignment = Alignment::kVector;
   const int channel = lane_index() * 4;
-  const std::int64_t bias_at = static_cast<std::int64_t>(item.head) * kDim + channel;
-  const uint2 raw =
-      load_quad(p.inputs.g, row_start(p.inputs.g, item.batch_row, token, item.head) + channel);
-  const float x[4] = {low_bf16(raw.x), high_bf16(raw.x), low_bf16(raw.y), high_bf16(raw.y)};
-  float slowest = -INFINITY;
+  float bias[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const float decay = floor_decay(activate_gate(gate, x[i] + load_bias(p.inputs, bias_at + i)));
-    slowest = fmaxf(slowest, decay <= 0.0f ? decay : INFINITY);
+    bias[i] = load_bias(p.inputs, static_cast<std::int64_t>(chain.head) * kDim + channel + i);
   }
-  for (int other = 16; other > 0; other /= 2) {
-    slowest = fmaxf(slowest, __shfl_xor_sync(0xffffffffu, slowest, other));
+#pragma unroll 1
+  for (int first = static_cast<int>(threadIdx.x) / 32; first < tokens; first += kBatch * kWarps) {
+    uint2 raw[kBatch];
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {
+      const int token = cut - 1 - min(first + j * kWarps, tokens - 1);
+      raw[j] = load_quad(g, row_start(g, chain.batch_row, token, chain.head) + channel);
+    }
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {
+      const float x[4] = {low_bf16(raw[j].x), high_bf16(raw[j].x), low_bf16(raw[j].y),
+                          high_bf16(raw[j].y)};
+      float slowest = -INFINITY;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float decay = floor_decay(activate_gate(gate, x[i] + bias[i]));
+        slowest = fmaxf(slowest, decay <= 0.0f ? decay : INFINITY);
+      }
+      for (int other = 16; other > 0; other /= 2) {
+        slowest = fmaxf(slowest, __shfl_xor_sync(0xffffffffu, slowest, other));
+      }
+      if (lane_index() == 0 && first + j * kWarps < tokens) decays[first + j * kWarps] = slowest;
+    }
   }
-  return slowest;
 }
 
 // Decides for the tail of this block, after find_share and a barrier. `decays`: scratch of
@@ -39,13 +59,8 @@ __device__ __forceinline__ void decide_warm_up(const FusedParams& p, float* deca
     return;
   }
   const WorkItem chain = make_chain(p, order, share.begin - 1);
-  const GateHead gate = make_gate_head(p.inputs, chain.head);
   const int tokens = min(share.tail_skip, p.max_warm_up) * kChunk;
-  const int cut = chain.first + share.tail_skip * kChunk;
-  for (int i = static_cast<int>(threadIdx.x) / 32; i < tokens; i += kThreads / 32) {
-    const float slowest = slowest_decay(p, chain, gate, cut - 1 - i);
-    if (lane_index() == 0) decays[i] = slowest;
-  }
+  find_slowest_decays(p, chain, chain.first + share.tail_skip * kChunk, tokens, decays);
   __syncthreads();
   if (threadIdx.x != 0) return;
   float sum = 0.0f;

@@ -184,7 +184,7 @@ TEST(FusedReplay, WaitsForTheStateWhereAChannelIsSlow) {
   set_gates(call, kMinus30, true);
   const Replayed exact = run_replayed(call, Cuts::kExact);
   const Replayed waited = run_replayed(call, Cuts::kAuto);
-  EXPECT_EQ(waited.counts.replayed, 3u);  // from the start: at most 4 chunks lie before the cut
+  EXPECT_EQ(waited.counts.replayed, 3u);  // from the start: at most 8 chunks lie before the cut
   EXPECT_EQ(waited.counts.waited, 4u);
   EXPECT_EQ(waited.out, exact.out);
   EXPECT_EQ(waited.state, exact.state);
@@ -196,14 +196,14 @@ TEST(FusedReplay, WaitsForTheStateWhereAChannelIsSlow) {
   EXPECT_EQ(mixed.counts.waited, 2u);
 }
 
-// Four chunks of one decay a token: 2^-20 is reached at 20 / 128 bits a token, -0.1083 nats.
+// Eight chunks of one decay a token: 2^-20 is reached at 20 / 256 bits a token, -0.05415 nats.
 TEST(FusedReplay, DrawsTheLineAtTwoToTheMinus20) {
-  for (const auto& [bf16, replayed] : {std::pair<std::uint16_t, std::uint32_t>{0xbdde, 7u},
-                                       std::pair<std::uint16_t, std::uint32_t>{0xbddd, 1u}}) {
+  for (const auto& [bf16, replayed] : {std::pair<std::uint16_t, std::uint32_t>{0xbd5e, 7u},
+                                       std::pair<std::uint16_t, std::uint32_t>{0xbd5d, 1u}}) {
     DeviceCall call(kReplayTokens, 128);
     call.gate.kind = GateKind::kLog;
-    call.fill(6, 0);              // costs of 33, 33, 1, 1: one cut lies within the first 4 chunks
-    set_gates(call, bf16, true);  // -0.10840, -0.10791
+    call.fill(6, 0);              // costs of 33, 33, 1, 1: one cut lies within the first 8 chunks
+    set_gates(call, bf16, true);  // -0.05420, -0.05396
     EXPECT_EQ(run_replayed(call, Cuts::kAuto).counts.replayed, replayed) << bf16;
   }
 }
