@@ -46,6 +46,7 @@ struct DeviceCall {
   std::int64_t tokens;
   std::int64_t dim;
   GateSpec gate;
+  void* initial = nullptr;  // states, as `state`
   std::size_t row_bytes = static_cast<std::size_t>(tokens * kHeads * dim * 2);
   DeviceBuffer q{row_bytes}, k{row_bytes}, v{row_bytes}, g{row_bytes}, out{row_bytes};
   DeviceBuffer beta{static_cast<std::size_t>(tokens * kHeads * 2)}, cu_seqlens{3 * 4};
@@ -74,6 +75,9 @@ struct DeviceCall {
     t.beta = TensorView::contiguous(beta.data(), DType::kBF16, {1, tokens, kHeads});
     t.cu_seqlens = TensorView::contiguous(cu_seqlens.data(), DType::kI32, {3});
     t.final_state = TensorView::contiguous(state.data(), DType::kF32, {2, kHeads, dim, dim});
+    if (initial != nullptr) {
+      t.initial_state = TensorView::contiguous(initial, DType::kF32, {2, kHeads, dim, dim});
+    }
     return t;
   }
 

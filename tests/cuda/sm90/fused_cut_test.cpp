@@ -176,6 +176,26 @@ TEST(FusedReplay, StartsFromZeroWhereGatesDecay) {
   EXPECT_LE(difference_of_states(replayed, exact), 0x1p-10);
 }
 
+// Whoever writes a final state must not be ahead of who reads the initial one.
+TEST(FusedReplay, UpdatesStatesInPlace) {
+  DeviceCall apart(kReplayTokens, 128);
+  apart.fill(5, kFirstLength);
+  DeviceCall in_place(kReplayTokens, 128);
+  in_place.fill(5, kFirstLength);
+  std::vector<float> values(apart.state.bytes() / sizeof(float));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 97) / 97.0f;
+  DeviceBuffer initial(apart.state.bytes());
+  initial.write(values.data());
+  in_place.state.write(values.data());
+  apart.initial = initial.data();
+  in_place.initial = in_place.state.data();
+  const Replayed want = run_replayed(apart, Cuts::kAuto);
+  const Replayed got = run_replayed(in_place, Cuts::kAuto);
+  EXPECT_EQ(got.counts.replayed, 7u);
+  EXPECT_EQ(got.out, want.out);
+  EXPECT_EQ(got.state, want.state);
+}
+
 // One channel that hardly decays is enough, and then the bits are those of whole chains.
 TEST(FusedReplay, WaitsForTheStateWhereAChannelIsSlow) {
   DeviceCall call(kReplayTokens, 128);
