@@ -211,11 +211,15 @@ template <GateForm kForm>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   std::uint32_t count = 0;
-  for_rounds([&](int round) {
+  // In a register the number of the round would spill, and so would its address.
+  const auto round = []() -> volatile int& { return block_round(recurrence_thread() / 32); };
+  if (lane_index() == 0) round() = 0;
+  __syncwarp();
+  while (round() < block_share().rounds) {
     StateTile state;
     std::uint32_t end;
     {
-      const WorkItem item = make_item(p, block_order(), round);
+      const WorkItem item = make_item(p, block_order(), round());
       begin_state(p, item, state);
       end = count + item.chunks();
     }
@@ -240,8 +244,11 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       __syncwarp();
     }
     // The item is looked up again: kept through the loop, it would spill.
-    end_state(p, make_item(p, block_order(), round), state);
-  });
+    end_state(p, make_item(p, block_order(), round()), state);
+    __syncwarp();
+    if (lane_index() == 0) round() = round() + 1;
+    __syncwarp();
+  }
 }
 
 }  // namespace flash_kda::cuda::sm90

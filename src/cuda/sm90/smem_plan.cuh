@@ -55,7 +55,8 @@ struct SharedPlan {
   static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
   static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
-  static constexpr std::uint32_t kBarrier = kShare + 48;
+  static constexpr std::uint32_t kRound = kShare + 48;  // int32 by warp of the recurrence
+  static constexpr std::uint32_t kBarrier = kRound + 32;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
@@ -81,6 +82,10 @@ __device__ __forceinline__ std::uint16_t* block_order() {
 __device__ __forceinline__ Share& block_share() {
   static_assert(sizeof(Share) <= 48);
   return *reinterpret_cast<Share*>(shared_block + SharedPlan::kShare);
+}
+
+__device__ __forceinline__ volatile int& block_round(int recurrence_warp) {
+  return reinterpret_cast<volatile int*>(shared_block + SharedPlan::kRound)[recurrence_warp];
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.
