@@ -188,7 +188,8 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
                                               int warp, PendingScores& pending) {
   const Turn<kStages> turn(pending.count);
-  const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+  const std::uint32_t stage =
+      make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
   // k and q must have been summed, and the tail's rows blanked.
   wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);

@@ -216,7 +216,8 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
     for (; count != end; ++count) {
       const Turn<kStages> turn(count);
       const Turn<2> out_turn(count);
-      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+      const std::uint32_t stage =
+          make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
       wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
       TokensTile o;
