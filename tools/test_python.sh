@@ -31,8 +31,11 @@ for version in "${fla_versions[@]}"; do
   [ -d "$folder/fla-$version/fla" ] || into "$folder/fla-$version" "fla-core==$version"
 done
 
-step "pip install ."
-"$python" -m pip install --quiet --force-reinstall --no-deps .
+step "pip install ., in its two halves, so that the wheel can be looked at afterwards"
+rm -rf "$folder/dist"
+"$python" -m pip wheel --quiet --no-deps -w "$folder/dist" .
+wheel=$(ls "$folder"/dist/flash_kda-*-abi3-*.whl)
+"$python" -m pip install --quiet --force-reinstall --no-deps "$wheel"
 "$python" -m flash_kda info
 
 step "tests"
@@ -51,9 +54,6 @@ PYTHONPATH=$folder/fla-${fla_versions[-1]}:$folder/fla-needs "$python" -W ignore
 "$python" tools/report.py "$folder/bench.json" "$folder/overhead.json" -o "$folder/report.html"
 
 step "the wheel"
-rm -rf "$folder/dist"
-"$python" -m pip wheel --quiet --no-deps -w "$folder/dist" .
-wheel=$(ls "$folder"/dist/flash_kda-*-abi3-*.whl)
 "$venv/bin/abi3audit" --strict --summary "$wheel"
 "$venv/bin/auditwheel" show "$wheel"
 

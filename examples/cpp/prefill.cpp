@@ -34,7 +34,7 @@ void prefill(const flash_kda::Problem& problem, const flash_kda::Tensors& tensor
   const std::size_t bytes = (plan->workspace_bytes + 63) / 64 * 64;
   const std::unique_ptr<void, decltype(&std::free)> workspace(
       std::aligned_alloc(flash_kda::Plan::kWorkspaceAlignment, bytes), &std::free);
-  const flash_kda::Status status = run(*plan, tensors, {workspace.get(), bytes});
+  const flash_kda::Status status = run_from_host(*plan, tensors, {workspace.get(), bytes});
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     std::exit(1);

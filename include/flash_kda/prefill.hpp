@@ -64,7 +64,7 @@ struct Config {
   std::int64_t segment_tokens = 0;
   int threads = 1;
   int multiprocessors = 0;  // on which the fused kernel stays; 0: another algorithm
-  std::string reason;  // why this algorithm and split, one sentence
+  std::string reason;       // why this algorithm and split, one sentence
 };
 FLASH_KDA_API std::string to_string(const Config& config);
 
@@ -144,11 +144,9 @@ FLASH_KDA_API Result<Plan> make_plan(const Problem& problem, const PlanOptions& 
 FLASH_KDA_API Status run(const Plan& plan, const Tensors& tensors, Workspace workspace,
                          StreamHandle stream = nullptr);
 
-FLASH_KDA_API  // The same for tensors in host memory, whatever the backend: a CUDA plan works on
-               // copies of them in
-               // device memory, allocated for this call, and is done when this returns.
-    Status
-    run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace);
+// The same for tensors in host memory, whatever the backend: a CUDA plan works on copies of them in
+// device memory, allocated for this call, and is done when this returns.
+FLASH_KDA_API Status run_from_host(const Plan& plan, const Tensors& tensors, Workspace workspace);
 
 const char* to_string(BackendKind backend);
 FLASH_KDA_API const char* to_string(Precision precision);

@@ -27,22 +27,24 @@ def _device(device):
     return kind, int(index or 0)
 
 
-def _halvings(largest):
-    """largest, largest / 2, ..., 1: the algorithm may change with the size, so a bound looks at
-    smaller ones too."""
-    sizes = []
-    while largest >= 1:
-        sizes.append(largest)
-        largest //= 2
-    return sizes
+def _sizes_up_to(largest, steps):
+    """0, 1, ..., largest in geometric steps, so many for a doubling: the plan changes with the sizes
+    (another algorithm, more segments), so a bound looks at smaller ones too."""
+    sizes = {0, largest}
+    size = float(largest)
+    while size >= 1:
+        sizes.add(int(size))
+        size /= 2 ** (1 / steps)
+    return sorted(sizes)
 
 
 @functools.lru_cache(maxsize=1024)
 def _bound(kind, index, T_total, N, H, HV, K, V, precision, checkpoints):
-    threads = [0] + _halvings(os.cpu_count() or 1) if kind == "cpu" else [0]
+    """Largest workspace of plans for the current device; `index` tells devices apart in the cache."""
+    threads = _sizes_up_to(os.cpu_count() or 1, steps=1) if kind == "cpu" else [0]
     return max(
-        _core.workspace_bytes(BACKENDS[kind], index, T, N, H, HV, K, V, precision, limit, checkpoints)
-        for T in _halvings(T_total) or [0] for limit in threads)
+        _core.workspace_bytes(BACKENDS[kind], T, n, H, HV, K, V, precision, limit, checkpoints)
+        for T in _sizes_up_to(T_total, steps=4) for n in _sizes_up_to(N, steps=1) for limit in threads)
 
 
 def _host_tables(N, pool_slots):
@@ -53,8 +55,8 @@ def _host_tables(N, pool_slots):
 def get_workspace_size(T_total: int, H: int, N: int = 1, *, HV: int | None = None, K: int = 128,
                        V: int = 128, checkpoints: int = 2, pool_slots: int = 65536,
                        precision: str = "fp32", device=None) -> int:
-    """Bytes that are enough as `workspace` for calls of at most these sizes, on `device` (None:
-    CUDA where this library and PyTorch have it, else the CPU).
+    """Bytes that are enough as `workspace` for calls with these heads and at most so many tokens and
+    sequences, on `device` (None: CUDA where this library and PyTorch have it, else the CPU).
 
     T_total      tokens of all sequences together
     H, HV        query/key heads, value heads (None: H)

@@ -184,9 +184,8 @@ PyObject* time_run(PyObject*, PyObject* const* args, Py_ssize_t count) {
 
 // args: integers as named below. Bytes of packed sequences with max_offsets checkpoints each.
 PyObject* workspace_bytes(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  static const char* const kNames[] = {"backend",   "device",  "T_total",    "N",
-                                       "H",         "HV",      "K",          "V",
-                                       "precision", "threads", "max_offsets"};
+  static const char* const kNames[] = {"backend", "T_total", "N",         "H",       "HV",
+                                       "K",       "V",       "precision", "threads", "max_offsets"};
   constexpr auto kCount = static_cast<Py_ssize_t>(std::size(kNames));
   if (!check_count("workspace_bytes", count, kCount)) return nullptr;
   std::int32_t values[kCount];
@@ -196,23 +195,25 @@ PyObject* workspace_bytes(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&]() -> PyObject* {
     Call call;
     call.options.backend = values[0];
-    call.device.index = values[1];
-    call.problem.tokens = values[2];
-    call.problem.num_sequences = values[3];
-    call.problem.qk_heads = values[4];
-    call.problem.v_heads = values[5];
-    call.problem.head_dim_k = values[6];
-    call.problem.head_dim_v = values[7];
-    call.options.precision = values[8];
-    call.options.threads = values[9];
-    if (values[10] > 0) {
+    call.problem.tokens = values[1];
+    call.problem.num_sequences = values[2];
+    call.problem.qk_heads = values[3];
+    call.problem.v_heads = values[4];
+    call.problem.head_dim_k = values[5];
+    call.problem.head_dim_v = values[6];
+    call.options.precision = values[7];
+    call.options.threads = values[8];
+    if (values[9] > 0) {
       call.problem.checkpoint_kind = FLASH_KDA_CHECKPOINTS_OFFSETS;
-      call.problem.checkpoint_max_offsets = values[10];
+      call.problem.checkpoint_max_offsets = values[9];
     }
-    flash_kda_status status = FLASH_KDA_OK;
-    const PlanHandle plan = plan_of(call, &status);
-    if (!plan) return raise(status);
-    return PyLong_FromSize_t(flash_kda_plan_workspace_bytes(plan.get()));
+    // Not through the cache: a bound looks at hundreds of shapes that nobody will run.
+    flash_kda_plan* plan = nullptr;
+    const flash_kda_status status = flash_kda_plan_create(&call.problem, &call.options, &plan);
+    if (status != FLASH_KDA_OK) return raise(status);
+    const std::size_t bytes = flash_kda_plan_workspace_bytes(plan);
+    flash_kda_plan_destroy(plan);
+    return PyLong_FromSize_t(bytes);
   });
 }
 

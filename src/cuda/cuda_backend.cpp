@@ -118,7 +118,8 @@ class CudaBackend final : public Backend {
 
  private:
   static Status run_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace,
-                          const DeviceLimits& device, const LaunchContext& context) {
+                          [[maybe_unused]] const DeviceLimits& device,
+                          const LaunchContext& context) {
 #if defined(FLASH_KDA_HAVE_SM90)
     const sm90::FusedParams params = sm90::bind_fused(plan, tensors, workspace);
     const int blocks = sm90::count_blocks(plan.problem, plan.config);

@@ -12,7 +12,8 @@ struct Statistics {
   uint64_t ctas = 0;
   uint64_t warp_instructions = 0;
   uint64_t thread_instructions = 0;
-  double seconds = 0;  // inside of launches
+  double seconds = 0;      // inside of launches
+  double cpu_seconds = 0;  // of the host threads that execute CTAs
 };
 
 Statistics statistics();

@@ -134,6 +134,7 @@ void CtaChecker::record_read(ShadowTable& table, u32 cell, const ReadStamp& stam
     c.read = stamp;
     return;
   }
+  if (crowd.reads.empty()) crowd.reads.reserve(4);
   if (crowd.reads.size() % 8 == 7) std::erase_if(crowd.reads, superseded);
   crowd.reads.push_back(c.read);
   c.read = stamp;

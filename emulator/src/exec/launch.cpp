@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -33,6 +34,7 @@ struct Shared {
   std::mutex mutex;
   LaunchResult result;
   u64 warp_insts = 0, thread_insts = 0;
+  double cpu_seconds = 0;
 
   void fail(FaultKind kind, const std::string& message) {
     std::lock_guard lock(mutex);
@@ -203,6 +205,12 @@ u32 worker_count(const Grid& grid, u64 clusters) {
   return static_cast<u32>(std::min<u64>(n, std::max<u64>(1, clusters)));
 }
 
+double thread_cpu_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 u64 next_grid_id() {
   static std::atomic<u64> id{1};
   return id++;
@@ -276,7 +284,11 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   shared.workers = worker_count(grid, shared.clusters);
   const u64 slots = std::max<u64>(1, grid.max_resident_ctas / ranks);
   auto work = [&](u32 t) {
+    const double cpu_before = thread_cpu_seconds();
     Worker(shared, t, slots / shared.workers + (t < slots % shared.workers ? 1 : 0)).run();
+    const double cpu = thread_cpu_seconds() - cpu_before;
+    std::lock_guard lock(shared.mutex);
+    shared.cpu_seconds += cpu;
   };
   std::vector<std::thread> threads_running;
   for (u32 t = 1; t < shared.workers; ++t) threads_running.emplace_back(work, t);
@@ -296,6 +308,7 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* 
   all_totals.warp_insts += shared.warp_insts;
   all_totals.thread_insts += shared.thread_insts;
   all_totals.seconds += elapsed.count();
+  all_totals.cpu_seconds += shared.cpu_seconds;
   return shared.result;
 }
 

@@ -30,7 +30,7 @@ struct Totals {
   u64 ctas = 0;
   u64 warp_insts = 0;
   u64 thread_insts = 0;
-  double seconds = 0;
+  double seconds = 0, cpu_seconds = 0;
 };
 
 LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, const u8* params);

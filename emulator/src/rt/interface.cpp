@@ -11,7 +11,7 @@ namespace emulator {
 
 Statistics statistics() {
   const Totals t = totals();
-  return {t.launches, t.ctas, t.warp_insts, t.thread_insts, t.seconds};
+  return {t.launches, t.ctas, t.warp_insts, t.thread_insts, t.seconds, t.cpu_seconds};
 }
 
 bool set_option(const std::string& name, const std::string& value) {

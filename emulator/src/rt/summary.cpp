@@ -19,12 +19,12 @@ void write_file(const char* path, const std::string& text) {
 void print_totals() {
   const Totals t = totals();
   std::string text = format_text(
-      "[emulator] %s: %llu launches, %llu CTAs, %.3g warp and %.3g thread instructions in %.3f s "
-      "(%.0f M thread instructions/s)",
+      "[emulator] %s: %llu launches, %llu CTAs, %.3g warp and %.3g thread instructions in %.3f s, "
+      "%.3f s of CPU time (%.0f M thread instructions/s and core)",
       device().name, static_cast<unsigned long long>(t.launches),
       static_cast<unsigned long long>(t.ctas), static_cast<double>(t.warp_insts),
-      static_cast<double>(t.thread_insts), t.seconds,
-      t.seconds > 0 ? static_cast<double>(t.thread_insts) / t.seconds * 1e-6 : 0.0);
+      static_cast<double>(t.thread_insts), t.seconds, t.cpu_seconds,
+      t.cpu_seconds > 0 ? static_cast<double>(t.thread_insts) / t.cpu_seconds * 1e-6 : 0.0);
   if (check::Observer* c = checker())
     text += format_text(", %llu reports", static_cast<unsigned long long>(c->report_count()));
   report_line(text);

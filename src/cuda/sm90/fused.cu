@@ -42,11 +42,6 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
-struct ClearParams {
-  Handover handover;
-  std::int32_t flags;
-};
-
 template <GateForm kForm>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
@@ -87,15 +82,6 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    clear_handover_kernel(const __grid_constant__ ClearParams p) {
-  wait_for_previous_kernel();
-  release_next_kernel();
-  const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (i < p.flags) p.handover.sent[i] = 0;
-  if (i == 0) *p.handover.begun = 0;
-}
-
 template <GateForm kForm>
 cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
                         const LaunchContext& context) {
@@ -107,15 +93,6 @@ cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
 }
 
 }  // namespace
-
-cudaError_t launch_clear_handover(const Handover& handover, int blocks,
-                                  const LaunchContext& context) {
-  const ClearParams params = {handover, blocks * kHandoverFlags};
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>((params.flags + kThreads - 1) / kThreads));
-  shape.block = dim3(kThreads);
-  return launch(clear_handover_kernel, shape, context, params);
-}
 
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
   LaunchShape shape;

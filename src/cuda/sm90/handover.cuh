@@ -8,43 +8,44 @@ namespace flash_kda::cuda::sm90 {
 
 // A warp of the recurrence hands its 16 value rows to the same warp of the other block, fp32 as
 // they lie in its registers: 16 coalesced accesses of 512 bytes, and one flag.
-__device__ __forceinline__ int recurrence_warp() { return static_cast<int>(threadIdx.x) / 32 - 8; }
-__device__ __forceinline__ float4* handover_of_warp(const Handover& h, int slot) {
-  return reinterpret_cast<float4*>(h.states) +
-         (static_cast<std::int64_t>(slot) * (kHandoverFloats / 4)) + recurrence_warp() * 512 +
-         lane_index();
+__device__ __forceinline__ float4* handover_of_thread(const Handover& h, int slot, int thread) {
+  const int first = (thread / 32) * 512 + thread % 32;
+  return reinterpret_cast<float4*>(h.states + static_cast<std::int64_t>(slot) * kHandoverFloats) +
+         first;
 }
-__device__ __forceinline__ std::uint32_t* handover_flag(const Handover& h, int slot) {
-  return h.sent + slot * kHandoverFlags + recurrence_warp();
+__device__ __forceinline__ std::uint32_t* handover_flag(const Handover& h, int slot, int thread) {
+  return h.sent + slot * kHandoverFlags + thread / 32;
 }
 
 __device__ __forceinline__ void send_state(const Handover& h, int slot, const float (&state)[64]) {
-  float4* to = handover_of_warp(h, slot);
+  const int thread = recurrence_thread();
+  float4* to = handover_of_thread(h, slot, thread);
 #pragma unroll
   for (int i = 0; i < 16; ++i) {
     to[32 * i] = {state[4 * i], state[4 * i + 1], state[4 * i + 2], state[4 * i + 3]};
   }
   __syncwarp();
-  if (lane_index() == 0) {
-    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(handover_flag(h, slot)), "r"(1)
+  if (thread % 32 == 0) {
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(handover_flag(h, slot, thread)), "r"(1)
                  : "memory");
   }
 }
 
 __device__ __forceinline__ void receive_state(const Handover& h, int slot, float (&state)[64]) {
-  if (lane_index() == 0) {
+  const int thread = recurrence_thread();
+  if (thread % 32 == 0) {
     std::uint32_t sent = 0;
     for (;;) {
       asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
                    : "=r"(sent)
-                   : "l"(handover_flag(h, slot))
+                   : "l"(handover_flag(h, slot, thread))
                    : "memory");
       if (sent != 0) break;
       __nanosleep(100);
     }
   }
   __syncwarp();
-  const float4* from = handover_of_warp(h, slot);
+  const float4* from = handover_of_thread(h, slot, thread);
 #pragma unroll
   for (int i = 0; i < 16; ++i) {
     const float4 x = from[32 * i];

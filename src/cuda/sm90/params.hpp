@@ -34,8 +34,7 @@ struct FusedParams {
   Transfer stores = Transfer::kBox;  // of out
 };
 
-// Zeroes the counters of the handover; launched before the fused kernel if chains may be cut. Not
-// done by the fused kernel itself, since one block cannot tell whether another has begun.
+// Zeroes the counters of the handover; launched before the fused kernel if chains may be cut.
 cudaError_t launch_clear_handover(const Handover& handover, int blocks,
                                   const LaunchContext& context);
 

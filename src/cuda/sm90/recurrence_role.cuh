@@ -16,30 +16,33 @@ namespace flash_kda::cuda::sm90 {
 using StateTile = float[64];
 using TokensTile = float[16];  // [64 values][32 tokens]
 
-// Value row and first channel of pair `i` of the state, counted from the warpgroup's first row.
-__device__ __forceinline__ int state_row(int i) {
-  return (static_cast<int>(threadIdx.x) / 32 % 4) * 16 + lane_index() / 4 + 8 * (i % 2);
+// Value row and first channel of pair `i` of the state.
+__device__ __forceinline__ int state_row(int thread, int i) {
+  return (thread / 32) * 16 + (thread % 32) / 4 + 8 * (i % 2);
 }
-__device__ __forceinline__ int state_channel(int i) { return 8 * (i / 2) + 2 * (lane_index() % 4); }
+__device__ __forceinline__ int state_channel(int thread, int i) {
+  return 8 * (i / 2) + 2 * (thread % 4);
+}
 
-__device__ __forceinline__ void load_state(const StatePlace& place, int v_begin, StateTile& state) {
+__device__ __forceinline__ void load_state(const StatePlace& place, StateTile& state) {
 #pragma unroll
   for (int i = 0; i < 64; ++i) state[i] = 0.0f;
   if (place.data == nullptr) return;
+  const int thread = recurrence_thread();
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
-    const float2 pair = load_state_pair(place, v_begin + state_row(i), state_channel(i));
+    const float2 pair = load_state_pair(place, state_row(thread, i), state_channel(thread, i));
     state[2 * i] = pair.x;
     state[2 * i + 1] = pair.y;
   }
 }
 
-__device__ __forceinline__ void store_state(const StatePlace& place, int v_begin,
-                                            const StateTile& state) {
+__device__ __forceinline__ void store_state(const StatePlace& place, const StateTile& state) {
   if (place.data == nullptr) return;
+  const int thread = recurrence_thread();
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
-    store_state_pair(place, v_begin + state_row(i), state_channel(i), state[2 * i],
+    store_state_pair(place, state_row(thread, i), state_channel(thread, i), state[2 * i],
                      state[2 * i + 1]);
   }
 }
@@ -182,34 +185,33 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
 }
 
 // The state at the ends of a piece of work.
-__device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item, int v_begin,
+__device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item,
                                             StateTile& state) {
   if (item.part == Part::kTail) {
     receive_state(p.handover, item.slot, state);
   } else {
-    load_state(initial_place(p.states, item.n, item.head), v_begin, state);
+    load_state(initial_place(p.states, item.n, item.head), state);
   }
 }
-__device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item, int v_begin,
+__device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item,
                                           const StateTile& state) {
   if (item.part == Part::kHead) {
     send_state(p.handover, item.slot, state);
   } else {
-    store_state(final_place(p.states, item.n, item.head), v_begin, state);
+    store_state(final_place(p.states, item.n, item.head), state);
   }
 }
 
 template <GateForm kForm>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
-  const int v_begin = part * 64;
   std::uint32_t count = 0;
   for_rounds([&](int round) {
     StateTile state;
     std::uint32_t end;
     {
       const WorkItem item = make_item(p, block_order(), round);
-      begin_state(p, item, v_begin, state);
+      begin_state(p, item, state);
       end = count + item.chunks();
     }
 #pragma unroll 1
@@ -234,7 +236,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       __syncwarp();
     }
     // The item is looked up again: kept through the loop, it would spill.
-    end_state(p, make_item(p, block_order(), round), v_begin, state);
+    end_state(p, make_item(p, block_order(), round), state);
   });
 }
 

@@ -35,7 +35,8 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
 __device__ __forceinline__ float sum_squares(std::uint32_t tile) {
   const std::uint32_t row = lane_index();
   float sum[4] = {};
-#pragma unroll 1  // instruction cache: docs/hopper_kernel.md
+#pragma unroll 2  // 4 loads in flight; more would cost the instruction cache
+                  // (docs/hopper_kernel.md)
   for (int piece = 0; piece < 8; ++piece) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

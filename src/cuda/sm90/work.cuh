@@ -96,6 +96,14 @@ __device__ __forceinline__ void for_items(const FusedParams& p, const std::uint1
   for_rounds([&](int round) { visit(make_item(p, order, round)); });
 }
 
+// This thread among those of the recurrence. Read anew at every call: what is made of it at the
+// ends of a chain would otherwise be kept, and spilled, through the loop over chunks.
+__device__ __forceinline__ int recurrence_thread() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread - 2 * kWarpgroup;
+}
+
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
 
 // One arrival for the whole warp, after what its lanes wrote.
