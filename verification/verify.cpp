@@ -26,7 +26,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
                                           .precision = row.precision,
                                           .threads = options.threads,
                                           .algorithm = options.algorithm,
-                                          .multiprocessors = options.multiprocessors});
+                                          .multiprocessors = options.multiprocessors,
+                                          .cuts = options.cuts});
   if (!made.ok()) {
     row.outcome =
         made.status().code() == StatusCode::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;

@@ -16,6 +16,7 @@ struct VerifyOptions {
   int threads = 0;  // as PlanOptions
   Algorithm algorithm = Algorithm::kAuto;
   int multiprocessors = 0;  // as PlanOptions
+  Cuts cuts = Cuts::kAuto;
 };
 
 enum class Outcome {

@@ -40,6 +40,14 @@ enum class Algorithm : std::int32_t {
   kFused,      // the same in one kernel; CUDA, compute capability 9.0 only
 };
 
+// Where the fused CUDA kernel may cut a sequence to share its work among multiprocessors.
+enum class Cuts : std::int32_t {
+  // Also where the gates before the cut prove that the state from before them is attenuated below
+  // 2^-20 of its norm: the part after the cut starts at zero that many tokens earlier.
+  kAuto,
+  kExact,  // only where the part after the cut can wait for the state of the part before
+};
+
 struct PlanOptions {
   // Absent: the fastest backend that supports the problem (never the reference).
   // FLASH_KDA_BACKEND=reference|cpu|cuda in the environment forces one.
@@ -48,6 +56,7 @@ struct PlanOptions {
   int threads = 0;  // CPU threads at most; 0: all that the process may use
   Algorithm algorithm = Algorithm::kAuto;
   int multiprocessors = 0;  // of a GPU, that the fused kernel may use at most; 0: all
+  Cuts cuts = Cuts::kAuto;
 };
 
 // The plan's choice, a printable value. Results depend on nothing else but the data: a fixed config
@@ -64,6 +73,7 @@ struct Config {
   std::int64_t segment_tokens = 0;
   int threads = 1;
   int multiprocessors = 0;  // on which the fused kernel stays; 0: another algorithm
+  int warm_up_tokens = 0;   // that it replays at most after a cut; 0: waits for the state instead
   std::string reason;       // why this algorithm and split, one sentence
 };
 FLASH_KDA_API std::string to_string(const Config& config);

@@ -71,6 +71,10 @@ Status check_options(const PlanOptions& options) {
     return Status::invalid_argument(fmt::format("multiprocessors: expected 0 (all) or more, got {}",
                                                 options.multiprocessors));
   }
+  const auto cuts = static_cast<int>(options.cuts);
+  if (cuts < 0 || cuts > static_cast<int>(Cuts::kExact)) {
+    return Status::invalid_argument(fmt::format("cuts: expected 0 to 1, got {}", cuts));
+  }
   const auto precision = static_cast<int>(options.precision);
   if (precision < 0 || precision > static_cast<int>(Precision::kBF16)) {
     return Status::invalid_argument(fmt::format("precision: expected 0 to 1, got {}", precision));

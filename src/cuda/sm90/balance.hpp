@@ -19,19 +19,44 @@ FLASH_KDA_HOST_DEVICE constexpr std::int64_t cost_of_chain(std::int64_t tokens) 
   return (tokens + kChunk - 1) / kChunk + 1;
 }
 
-// All chains laid end to end and cut into equal shares (McNaughton's wrap-around). A share is never
-// shorter than the longest chain: then a chain lies in two shares at most, and the end of its first
-// part, done first in its share, precedes the second part, done last in the next.
-FLASH_KDA_HOST_DEVICE constexpr std::int64_t length_of_share(std::int64_t total,
-                                                             std::int64_t longest,
-                                                             std::int64_t blocks) {
-  const std::int64_t even = (total + blocks - 1) / blocks;
-  return even > longest ? even : longest;
+// How chains are laid over blocks.
+enum class Layout : std::int32_t {
+  kWhole,  // in turns
+  // All chains end to end, cut into equal shares (McNaughton's wrap-around). A share is never
+  // shorter than the longest chain: then a chain lies in two shares at most, and the end of its
+  // first part, done first in its share, precedes the second part, done last in the next.
+  kCut,
+  // The same without that limit. Parts after a cut start from a replay of some chunks, or wait if
+  // the gates do not allow it: at worst a chain is computed as one, which takes as long as kWhole.
+  kReplayed,
+};
+
+// Cutting must save 5 %.
+FLASH_KDA_HOST_DEVICE constexpr bool is_worth_it(std::int64_t cost, std::int64_t otherwise) {
+  return 20 * cost <= 19 * otherwise;
 }
 
-// Whether cutting saves 5 % against whole chains, of which the busiest block has `whole`.
-FLASH_KDA_HOST_DEVICE constexpr bool is_cut_worth_it(std::int64_t share, std::int64_t whole) {
-  return 20 * share <= 19 * whole;
+struct Balance {
+  Layout layout;
+  std::int64_t share;  // cost of a block; kWhole: void
+};
+
+// Chains of `total` cost, the longest of `longest`; without cuts the busiest block has `whole`.
+FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::int64_t longest,
+                                                       std::int64_t whole, std::int64_t blocks,
+                                                       std::int64_t max_warm_up) {
+  // Replays of random gates with lower bound -5 take 3 or 4 chunks; one more for finding that out.
+  constexpr std::int64_t kReplayCost = 5;
+  constexpr std::int64_t kMinReplayedShare = 8;
+  const std::int64_t even = (total + blocks - 1) / blocks;
+  const std::int64_t cut = even > longest ? even : longest;
+  const bool cut_pays = is_worth_it(cut, whole);
+  const std::int64_t replayed = even > kMinReplayedShare ? even : kMinReplayedShare;
+  if (max_warm_up > 0 && is_worth_it(replayed + kReplayCost, cut_pays ? cut : whole)) {
+    return {Layout::kReplayed, replayed};
+  }
+  if (cut_pays) return {Layout::kCut, cut};
+  return {Layout::kWhole, 0};
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -71,7 +71,10 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace)
     const HandoverLayout layout = lay_out_handover(p, plan.config);
     params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
                        .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
-                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent)};
+                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent),
+                       .counts = reinterpret_cast<CutCounts*>(workspace + layout.counts)};
+    params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
+    params.max_warm_up = plan.config.warm_up_tokens / kChunk;
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 

@@ -20,7 +20,10 @@ __global__ void __launch_bounds__(kThreads)
   release_next_kernel();
   const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (i < p.flags) p.handover.sent[i] = 0;
-  if (i == 0) *p.handover.begun = 0;
+  if (i == 0) {
+    *p.handover.begun = 0;
+    *p.handover.counts = {};
+  }
 }
 
 }  // namespace

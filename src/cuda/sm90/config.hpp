@@ -21,6 +21,11 @@ inline constexpr int kWarpgroup = 128;
 inline constexpr int kHandoverFlags = 8;
 inline constexpr int kHandoverFloats = kDim * kDim;
 
+// A part of a chain may start from zero this many chunks early, if the state from before is then
+// attenuated below 2^kWarmUpLog2 of its norm.
+inline constexpr int kMaxWarmUp = 8;
+inline constexpr float kWarmUpLog2 = -20.0f;
+
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each.
 enum class IoWarp : std::int32_t { kLoad = 0, kStore = 1, kScalars = 2, kInverse = 3 };
 

@@ -5,6 +5,7 @@
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
+#include "cuda/sm90/warm_up.cuh"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -53,6 +54,8 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
   release_next_kernel();
   static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
   find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();
+  decide_warm_up(p, reinterpret_cast<float*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();

@@ -18,6 +18,13 @@ constexpr std::int64_t kMinTokens = 2 * kChunk;
 
 std::int64_t count_items(const Problem& p) { return p.sequences() * p.v_heads; }
 
+// Whether a token's own transition, I - beta k k^T, never lengthens a state (docs/numerics.md). Of
+// activated betas the values would have to be read.
+bool contracts_state(const Problem& p) {
+  return p.qk_norm == QkNorm::kL2 && p.beta_form == BetaForm::kLogits &&
+         p.beta_range == BetaRange::kUnit;
+}
+
 }  // namespace
 
 std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
@@ -69,6 +76,8 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
   config.multiprocessors = options.multiprocessors > 0
                                ? std::min(options.multiprocessors, device.multiprocessors)
                                : device.multiprocessors;
+  if (options.cuts == Cuts::kAuto && contracts_state(p))
+    config.warm_up_tokens = kMaxWarmUp * kChunk;
   config.reason =
       fmt::format("{} chains on {} multiprocessors{}", config.work_items, config.multiprocessors,
                   may_cut_chains(p, config) ? ", cut into equal shares" : "");
@@ -76,15 +85,17 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
 }
 
 int count_blocks(const Problem& p, const Config& config) {
+  if (may_cut_chains(p, config)) return config.multiprocessors;
   return static_cast<int>(std::min<std::int64_t>(count_items(p), config.multiprocessors));
 }
 
 HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   HandoverLayout layout;
-  if (count_items(p) <= config.multiprocessors) return layout;
+  if (count_items(p) <= config.multiprocessors && config.warm_up_tokens == 0) return layout;
   const auto blocks = static_cast<std::size_t>(config.multiprocessors);
   layout.sent = blocks * kHandoverFloats * sizeof(float);
   layout.begun = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
+  layout.counts = layout.begun + sizeof(std::uint32_t);
   layout.bytes = layout.begun + Plan::kWorkspaceAlignment;
   return layout;
 }
@@ -92,11 +103,12 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
 bool may_cut_chains(const Problem& p, const Config& config) {
   const std::int64_t items = count_items(p);
   const std::int64_t blocks = config.multiprocessors;
-  if (items <= blocks) return false;
+  if (lay_out_handover(p, config).bytes == 0) return false;
   if (p.is_varlen()) return p.sequences() <= kMaxSorted;
   const std::int64_t cost = cost_of_chain(p.tokens);
-  return is_cut_worth_it(length_of_share(items * cost, cost, blocks),
-                         (items + blocks - 1) / blocks * cost);
+  const std::int64_t whole = (items + blocks - 1) / blocks * cost;
+  return choose_balance(items * cost, cost, whole, blocks, config.warm_up_tokens / kChunk).layout !=
+         Layout::kWhole;
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -19,12 +19,14 @@ Config fused_config(const Problem& problem, const PlanOptions& options, const De
 // Blocks of the launch: one a multiprocessor, fewer if there are fewer chains.
 int count_blocks(const Problem& problem, const Config& config);
 
-// Byte offsets into the workspace, through which the states of cut chains go. All 0 where every
-// chain can have its own multiprocessor: there the longest chain is the time, cut or not.
+// Byte offsets into the workspace, through which the states of cut chains go. All 0 where
+// chains are not cut for certain: without replays the longest chain is the time, if each can have
+// its own multiprocessor.
 struct HandoverLayout {
   std::size_t states = 0;
   std::size_t sent = 0;
   std::size_t begun = 0;
+  std::size_t counts = 0;  // CutCounts, for tests and benchmarks
   std::size_t bytes = 0;
 };
 HandoverLayout lay_out_handover(const Problem& problem, const Config& config);

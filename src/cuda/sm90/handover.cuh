@@ -31,7 +31,8 @@ __device__ __forceinline__ void send_state(const Handover& h, int slot, const fl
   }
 }
 
-__device__ __forceinline__ void receive_state(const Handover& h, int slot, float (&state)[64]) {
+// Until the block before has handed over the state of its part.
+__device__ __forceinline__ void wait_for_state(const Handover& h, int slot) {
   const int thread = recurrence_thread();
   if (thread % 32 == 0) {
     std::uint32_t sent = 0;
@@ -45,6 +46,11 @@ __device__ __forceinline__ void receive_state(const Handover& h, int slot, float
     }
   }
   __syncwarp();
+}
+
+__device__ __forceinline__ void receive_state(const Handover& h, int slot, float (&state)[64]) {
+  wait_for_state(h, slot);
+  const int thread = recurrence_thread();
   const float4* from = handover_of_thread(h, slot, thread);
 #pragma unroll
   for (int i = 0; i < 16; ++i) {

@@ -100,7 +100,9 @@ __device__ __forceinline__ void run_store(const FusedParams& p, std::uint32_t sh
       const BoxPlace at = {item.first + c * kChunk, item.head, item.batch_row};
       const int tokens = item.tokens(c);
       wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
-      if (tokens == kChunk && p.stores == Transfer::kBox) {
+      if (c < item.replay) {
+        // Another block's outputs.
+      } else if (tokens == kChunk && p.stores == Transfer::kBox) {
         if (lane_index() == 0) {
           store_box(p.out_map, at, tile);
           commit_stores();

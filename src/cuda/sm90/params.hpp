@@ -14,12 +14,19 @@ namespace flash_kda::cuda::sm90 {
 // of 16 bytes. Otherwise a warp moves it element by element.
 enum class Transfer : std::int32_t { kBox, kElements };
 
+// Parts of chains after a cut, by what they started from.
+struct CutCounts {
+  std::uint32_t replayed = 0;  // some chunks more than their own
+  std::uint32_t waited = 0;    // the state of the part before
+};
+
 // Workspace through which the states of cut chains go (share.cuh): slot b from block b to the next.
-// The counters are zero when the kernel begins.
+// All but the states is zero when the kernel begins.
 struct Handover {
   float* states = nullptr;         // [blocks, V, K]; null: chains are never cut
   std::uint32_t* begun = nullptr;  // blocks that have begun
   std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
+  CutCounts* counts = nullptr;
 };
 
 struct FusedParams {
@@ -29,6 +36,8 @@ struct FusedParams {
   TokenInputs inputs;
   RowTensor v, out;
   Handover handover;
+  std::int32_t max_warm_up = 0;      // chunks; 0: parts after a cut wait for their state
+  std::int32_t states_in_place = 0;  // whether a final state may replace its initial one
   std::int32_t items = 0;            // (sequence, value head) pairs
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out

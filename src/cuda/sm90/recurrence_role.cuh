@@ -207,16 +207,21 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
 // The state at the ends of a piece of work.
 __device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item,
                                             StateTile& state) {
-  if (item.part == Part::kTail) {
-    receive_state(p.handover, item.slot, state);
+  if (item.source == Source::kBlock) {
+    receive_state(p.handover, block_share().block - 1, state);
   } else {
-    load_state(initial_place(p.states, item.n, item.head), state);
+    const bool given = item.source == Source::kCaller;
+    load_state(given ? initial_place(p.states, item.n, item.head) : no_state(), state);
   }
 }
 __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item,
                                           const StateTile& state) {
-  if (item.part == Part::kHead) {
-    send_state(p.handover, item.slot, state);
+  // Where states are updated in place, nobody may still have to read what this chain began with.
+  if (p.states_in_place != 0 && item.replay > 0) {
+    wait_for_state(p.handover, block_share().block - 1);
+  }
+  if (item.sink == Sink::kBlock) {
+    send_state(p.handover, block_share().block, state);
   } else {
     store_state(final_place(p.states, item.n, item.head), state);
   }

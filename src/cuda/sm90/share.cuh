@@ -4,6 +4,7 @@
 // order: the first chunks of the chain that its right end cuts, the whole chains, the last chunks
 // of the chain that its left end cuts. b counts blocks as they begin, so that whoever waits for a
 // state waits for a block that runs: no block has to be resident for another to make progress.
+// Parts right of a cut are done last and wait only for parts left of one, so no circle closes.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,11 @@
 
 namespace flash_kda::cuda::sm90 {
 
+// Where the state comes from before the first chunk of a piece of work.
+enum class Source : std::int32_t { kCaller, kBlock, kZero };
+
+// One end may lie in the chain that the other cuts: then end = begin - 1, and the only piece of the
+// block is chunks [tail_skip, head_chunks) of that chain.
 struct Share {
   std::int32_t rounds;       // pieces of chains
   std::int32_t begin;        // place of the first whole chain
@@ -21,7 +27,9 @@ struct Share {
   std::int32_t head_chunks;  // of chain `end`, to be done first; 0: no cut
   std::int32_t tail_skip;    // chunks of chain begin - 1 that the block before does; 0: no cut
   std::int32_t block;        // in the order of their start
-  std::int32_t is_cut;       // 0: chains are taken in turns, and all but `rounds` is void
+  Layout layout;             // kWhole: all but `rounds` is void
+  std::int32_t tail_replay;  // chunks before tail_skip that are computed again
+  Source tail_source;
 };
 
 // Where a position on the line falls: the first chain that does not begin before it, and how many
@@ -104,31 +112,40 @@ __device__ __forceinline__ int count_turns(int items) {
   return full + (position < items % blocks ? 1 : 0);
 }
 
-// Lengths of share, busiest block and all, of chains of one length.
-__device__ __forceinline__ bool cut_equal_chains(const FusedParams& p, ShareScratch& scratch) {
+// Of chains of one length. A position is `left` or `right` end of the block: ends[0] or ends[1].
+__device__ __forceinline__ Layout cut_equal_chains(const FusedParams& p, ShareScratch& scratch) {
   const std::int64_t blocks = gridDim.x;
   const std::int64_t cost = cost_of_chain(p.sequences.tokens);
   const std::int64_t total = cost * p.items;
-  const std::int64_t share = length_of_share(total, cost, blocks);
+  const std::int64_t whole = (p.items + blocks - 1) / blocks * cost;
+  const Balance balance = choose_balance(total, cost, whole, blocks, p.max_warm_up);
   if (threadIdx.x < 2) {
-    std::int64_t at = (scratch.block + threadIdx.x) * share;
+    std::int64_t at = (scratch.block + threadIdx.x) * balance.share;
     at = at < total ? at : total;
     scratch.ends[threadIdx.x] = cut_chain(at / cost, at % cost, cost);
   }
-  return is_cut_worth_it(share, (p.items + blocks - 1) / blocks * cost);
+  return balance.layout;
 }
 
-// The same of packed sequences, ranked before; a thread has the chains of one sequence.
-__device__ __forceinline__ bool cut_packed_chains(const FusedParams& p, ShareScratch& scratch) {
+// Of packed sequences, ranked before; a thread has the chains of one sequence.
+__device__ __forceinline__ Layout cut_packed_chains(const FusedParams& p, ShareScratch& scratch) {
   const auto rank = static_cast<std::int64_t>(threadIdx.x);
   const std::int64_t blocks = gridDim.x;
   const std::int64_t heads = p.inputs.v_heads;
   const bool exists = rank < p.sequences.num_sequences;
   const std::int64_t cost = exists ? scratch.costs[rank] : 0;
-  const Prefix line = sum_before(cost * heads, scratch.warp_sums);
-  const std::int64_t share = length_of_share(line.total, scratch.costs[0], blocks);
+  // Without cuts, round r takes as long as its longest chain.
+  std::int64_t whole = 0;
+  for (std::int64_t place = rank * blocks; place < p.items; place += kThreads * blocks) {
+    whole += scratch.costs[place / heads];
+  }
+  atomicAdd(&scratch.whole, static_cast<unsigned long long>(whole));
+  const Prefix line = sum_before(cost * heads, scratch.warp_sums);  // has a barrier
+  const Balance balance =
+      choose_balance(line.total, scratch.costs[0], static_cast<std::int64_t>(scratch.whole), blocks,
+                     p.max_warm_up);
   for (int end = 0; end < 2; ++end) {
-    std::int64_t at = (scratch.block + end) * share;
+    std::int64_t at = (scratch.block + end) * balance.share;
     at = at < line.total ? at : line.total;
     const std::int64_t offset = at - line.before;
     if (exists && offset >= 0 && offset < cost * heads) {
@@ -137,14 +154,7 @@ __device__ __forceinline__ bool cut_packed_chains(const FusedParams& p, ShareScr
       scratch.ends[end] = {p.items, 0};
     }
   }
-  // Without cuts, round r takes as long as its longest chain.
-  std::int64_t whole = 0;
-  for (std::int64_t place = rank * blocks; place < p.items; place += kThreads * blocks) {
-    whole += scratch.costs[place / heads];
-  }
-  atomicAdd(&scratch.whole, static_cast<unsigned long long>(whole));
-  __syncthreads();
-  return is_cut_worth_it(share, static_cast<std::int64_t>(scratch.whole));
+  return balance.layout;
 }
 
 // By all threads of the block; `share` and `order` are read after the next block-wide barrier.
@@ -159,22 +169,25 @@ __device__ __forceinline__ void find_share(const FusedParams& p, ShareScratch& s
   }
   if (sorted) sort_sequences(p.sequences, scratch, order);
   __syncthreads();
-  const bool cut =
-      may_cut && (packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch));
+  Layout layout = Layout::kWhole;
+  if (may_cut) layout = packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch);
   __syncthreads();
   if (threadIdx.x != 0) return;
-  if (!cut) {
-    share = {count_turns(p.items), 0, 0, 0, 0, 0, 0};
+  share = {};
+  share.layout = layout;
+  if (layout == Layout::kWhole) {
+    share.rounds = count_turns(p.items);
     return;
   }
   const LinePlace left = scratch.ends[0];
   const LinePlace right = scratch.ends[1];
-  const std::int32_t end = right.place - (right.chunks > 0 ? 1 : 0);
-  const std::int32_t rounds =
-      end - left.place + (right.chunks > 0 ? 1 : 0) + (left.chunks > 0 ? 1 : 0);
-  share = {
-      rounds, left.place, end, right.chunks, left.chunks, static_cast<std::int32_t>(scratch.block),
-      1};
+  share.begin = left.place;
+  share.end = right.place - (right.chunks > 0 ? 1 : 0);
+  share.head_chunks = right.chunks;
+  share.tail_skip = left.chunks;
+  share.rounds = share.end - share.begin + (right.chunks > 0 ? 1 : 0) + (left.chunks > 0 ? 1 : 0);
+  share.block = static_cast<std::int32_t>(scratch.block);
+  share.tail_source = Source::kBlock;
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -55,7 +55,7 @@ struct SharedPlan {
   static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
   static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
-  static constexpr std::uint32_t kBarrier = kShare + 32;
+  static constexpr std::uint32_t kBarrier = kShare + 48;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
@@ -79,7 +79,7 @@ __device__ __forceinline__ std::uint16_t* block_order() {
 }
 
 __device__ __forceinline__ Share& block_share() {
-  static_assert(sizeof(Share) <= 32);
+  static_assert(sizeof(Share) <= 48);
   return *reinterpret_cast<Share*>(shared_block + SharedPlan::kShare);
 }
 

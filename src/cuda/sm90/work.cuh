@@ -10,12 +10,8 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// Which chunks of a chain a block has, hence where the state comes from and goes to.
-enum class Part : std::int32_t {
-  kWhole,  // caller to caller
-  kHead,   // caller to the next block
-  kTail,   // the block before to caller
-};
+// Where the state goes after the last chunk of a piece of work.
+enum class Sink : std::int32_t { kCaller, kBlock };
 
 // One sequence of one value head, or a part of it.
 struct WorkItem {
@@ -24,8 +20,9 @@ struct WorkItem {
   std::int32_t batch_row;
   std::int32_t first;   // token within the row
   std::int32_t length;  // tokens
-  Part part;
-  std::int32_t slot;  // of the handover, where the chain is cut
+  Source source;
+  Sink sink;
+  std::int32_t replay;  // first chunks, whose outputs another block writes
 
   __device__ int chunks() const { return (length + kChunk - 1) / kChunk; }
   // Tokens of chunk c that exist.
@@ -57,7 +54,8 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
           static_cast<std::int32_t>(sequence.batch_row),
           static_cast<std::int32_t>(sequence.first),
           sequence.length,
-          Part::kWhole,
+          Source::kCaller,
+          Sink::kCaller,
           0};
 }
 
@@ -65,22 +63,24 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
 __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::uint16_t* order,
                                               int round) {
   const Share& share = block_share();
-  if (share.is_cut == 0) return make_chain(p, order, place_in_round(round));
-  const int i = round - (share.head_chunks > 0 ? 1 : 0);
-  if (i < 0) {
-    WorkItem item = make_chain(p, order, share.end);
+  if (share.layout == Layout::kWhole) return make_chain(p, order, place_in_round(round));
+  const bool is_between = share.end < share.begin;  // both ends in one chain
+  const bool is_head = is_between || (round == 0 && share.head_chunks > 0);
+  const int whole = share.begin + round - (share.head_chunks > 0 ? 1 : 0);
+  const bool is_tail = is_between || (!is_head && whole >= share.end);
+  const int place = is_tail ? share.begin - 1 : is_head ? share.end : whole;
+  WorkItem item = make_chain(p, order, place);
+  if (is_head) {
     item.length = share.head_chunks * kChunk;
-    item.part = Part::kHead;
-    item.slot = share.block;
-    return item;
+    item.sink = Sink::kBlock;
   }
-  const int place = share.begin + i;
-  if (place < share.end) return make_chain(p, order, place);
-  WorkItem item = make_chain(p, order, share.begin - 1);
-  item.first += share.tail_skip * kChunk;
-  item.length -= share.tail_skip * kChunk;
-  item.part = Part::kTail;
-  item.slot = share.block - 1;
+  if (is_tail) {
+    const int skipped = (share.tail_skip - share.tail_replay) * kChunk;
+    item.first += skipped;
+    item.length -= skipped;
+    item.source = share.tail_source;
+    item.replay = share.tail_replay;
+  }
   return item;
 }
 
