@@ -9,7 +9,7 @@ inline constexpr int kDim = 128;   // K and V
 inline constexpr int kChunk = 32;  // C
 inline constexpr int kSub = 16;    // tokens of a sub-chunk: decays are referenced inside it
 inline constexpr int kStages = 5;  // chunks in flight between HBM and the recurrence
-inline constexpr int kPairs = 2;   // prepare works on two chunks at once, a pair of warps each
+inline constexpr int kPairs = 2;   // score buffers; kGeneral: pairs of warps, each on its own chunk
 
 // Packed sequences are taken longest first when there are at most this many.
 inline constexpr int kMaxSorted = 512;
@@ -35,11 +35,10 @@ inline constexpr int kPrepareRegisters = 136;
 inline constexpr int kRecurrenceRegisters = 168;
 static_assert(kIoRegisters + kPrepareRegisters + 2 * kRecurrenceRegisters == 512);
 
-// How the gate is computed and where decays inside a sub-chunk are referenced.
+// How the gate is computed and where decays of a chunk are referenced (docs/numerics.md).
 enum class GateForm : std::int32_t {
-  // kLowerBound with lower_bound >= -5: 2^(16 * 5 * log2 e) = 2^115.4 fits bf16, so the reference
-  // is
-  // the sub-chunk's start.
+  // kLowerBound with lower_bound >= -5: 2^(16 * 5 * log2 e) = 2^115.4 fits bf16, so one reference
+  // serves the whole chunk.
   kBounded,
   // Any gate: decays are floored at -9 nats a token and referenced to the 8th token.
   kGeneral,

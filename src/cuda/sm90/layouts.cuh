@@ -52,6 +52,12 @@ inline constexpr std::uint64_t kChannelsByTokens = make_layout(kSwizzle128, kHal
 // Score tile, K-major. 16 columns further: + 32.
 inline constexpr std::uint64_t kScores = make_layout(kSwizzle64, 16, 512);
 
+// The same value from all lanes, and known to be: descriptors are then made in uniform registers,
+// which is where wgmma wants them, instead of being moved there one by one.
+__device__ __forceinline__ std::uint32_t make_uniform(std::uint32_t x) {
+  return __shfl_sync(0xffffffffu, x, 0);
+}
+
 // A matrix `offset` bytes into a stage. Shared memory ends below 2^18, so the sum stays inside the
 // address field, and one addition makes a descriptor.
 __device__ __forceinline__ std::uint64_t describe(std::uint64_t layout, std::uint32_t stage,

@@ -186,25 +186,29 @@ struct PendingScores {
 
 __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& gate,
                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              int warp, PendingScores& pending) {
+                                              int warp, int tokens, PendingScores& pending) {
   const Turn<kStages> turn(pending.count);
-  const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+  const std::uint32_t stage =
+      make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  // k and q must have been summed, and the tail's rows blanked.
-  wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+  const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
+  if (tokens < kChunk) wait_at(normed, turn.parity);  // until the tail's rows are blanked
   const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp};
-  float key_scale[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    key_scale[i] = load_shared(stage + StagePlan::kKeyScale + 32 * i + 4 * (lane_index() / 4));
-  }
+  float key_scale[4] = {};
   bool has_rest = false;
   // Rolled up: the loops of all roles together have to fit the instruction cache.
 #pragma unroll 1
   for (int i = 0; i < kSteps; ++i) {
     ChannelStep x;
     preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, x);
-    if (i == 0) pending.finish(shared, warp);
+    if (i == 0) {
+      pending.finish(shared, warp);
+      wait_at(normed, turn.parity);  // k and q must have been summed
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        key_scale[j] = load_shared(stage + StagePlan::kKeyScale + 32 * j + 4 * (lane_index() / 4));
+      }
+    }
     __syncwarp();  // every lane has read its rows
     has_rest |= preparer.store(i, x, key_scale);
   }
@@ -230,9 +234,10 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * lane,
                  gate.bias(load_bias(p.inputs, channel)));
     __syncwarp();
-    const std::uint32_t end = pending.count + item.chunks();
 #pragma unroll 1
-    while (pending.count != end) prepare_chunk(gate, ones, shared, warp, pending);
+    for (int left = item.length; left > 0; left -= kChunk) {
+      prepare_chunk(gate, ones, shared, warp, left, pending);
+    }
   });
   pending.finish(shared, warp);
 }

@@ -96,12 +96,23 @@ __device__ __forceinline__ void store_outputs(std::uint32_t half_tile, std::uint
   }
 }
 
-// Multiplies the channels of the state by factors, kGammaPitch apart for the lanes of a quad.
-__device__ __forceinline__ void decay_state(std::uint32_t gamma, StateTile& state) {
-  const std::uint32_t at = gamma + (lane_index() % 4) * kGammaPitch;
+// Factors of the lane's channels: of columns 16 i + {2 t, 2 t + 1, 8 + 2 t, 9 + 2 t}.
+struct ChannelFactors {
+  float4 of[8];
+};
+__device__ __forceinline__ ChannelFactors load_channel_factors(std::uint32_t factors) {
+  const std::uint32_t at = factors + (lane_index() % 4) * kGammaPitch;
+  ChannelFactors f;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) f.of[i] = load_shared_4(at + 16 * i);
+  return f;
+}
+
+// Multiplies the channels of the state by factors.
+__device__ __forceinline__ void decay_state(const ChannelFactors& f, StateTile& state) {
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
-    const float4 g = load_shared_4(at + 16 * i);
+    const float4 g = f.of[i];
     state[8 * i + 0] *= g.x, state[8 * i + 1] *= g.y;
     state[8 * i + 2] *= g.x, state[8 * i + 3] *= g.y;
     state[8 * i + 4] *= g.z, state[8 * i + 5] *= g.w;
@@ -126,9 +137,13 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   load_values(values, stage + StagePlan::kBeta, w);
   std::uint32_t s[32];
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
-  if constexpr (kForm == GateForm::kBounded) decay_state(stage + StagePlan::kGamma, state);
+  if constexpr (kForm == GateForm::kBounded) {
+    decay_state(load_channel_factors(stage + StagePlan::kGamma), state);
+  }
   round_pairs(state, s);
-  if constexpr (kForm == GateForm::kGeneral) decay_state(stage + StagePlan::kGamma, state);
+  if constexpr (kForm == GateForm::kGeneral) {
+    decay_state(load_channel_factors(stage + StagePlan::kGamma), state);
+  }
   pin(state), pin(w), pin(s);
 
   // w = beta n (v - n k_gamma S), then o = q_gamma S without the factors of its rows.
@@ -176,11 +191,16 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
     multiply_32(o, operand + 4 * k, describe(kScores, stage, StagePlan::kScoreQk + k * 32), 1);
   }
   commit_products();
-  wait_products<0>();
-  pin(state), pin(o), pin(operand);
   if constexpr (kForm == GateForm::kBounded) {
-    const uint4 rest = load_shared_bits(stage + StagePlan::kHasRest);
-    if ((rest.x | rest.y | rest.z | rest.w) != 0) decay_state(stage + StagePlan::kRest, state);
+    // Loaded in the shadow of the products.
+    const uint4 has_rest = load_shared_bits(stage + StagePlan::kHasRest);
+    const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
+    wait_products<0>();
+    pin(state), pin(o), pin(operand);
+    if ((has_rest.x | has_rest.y | has_rest.z | has_rest.w) != 0) decay_state(rest, state);
+  } else {
+    wait_products<0>();
+    pin(state), pin(o), pin(operand);
   }
 }
 
@@ -227,7 +247,8 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
     for (; count != end; ++count) {
       const Turn<kStages> turn(count);
       const Turn<2> out_turn(count);
-      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+      const std::uint32_t stage =
+          make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
       wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
       TokensTile o;
