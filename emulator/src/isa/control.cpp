@@ -8,8 +8,6 @@
 namespace emulator::isa {
 namespace {
 
-void nothing(Warp&, const Inst&, u32) {}
-
 void decode_bra(Decode& d) {
   d.mods.take("uni");
   d.builder.branch_to(d.inst, d.op(0).name);
