@@ -18,9 +18,9 @@ using Choices = std::vector<std::pair<std::string, T>>;
 extern const Choices<BackendKind> kBackendChoices;  // reference, cpu, cuda
 extern const Choices<Precision> kPrecisionChoices;
 extern const Choices<Algorithm> kAlgorithmChoices;
-extern const Choices<GateKind> kGateChoices;        // lower-bound, softplus, log
-extern const Choices<DType> kFloatChoices;          // fp32, bf16, fp16
-extern const Choices<DType> kStateDTypeChoices;     // fp32, bf16
+extern const Choices<GateKind> kGateChoices;     // lower-bound, softplus, log
+extern const Choices<DType> kFloatChoices;       // fp32, bf16, fp16
+extern const Choices<DType> kStateDTypeChoices;  // fp32, bf16
 
 // An option that takes one of a few words. T is the enum or an optional of it.
 template <typename T, typename Value>

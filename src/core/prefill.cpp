@@ -68,8 +68,8 @@ Status check_options(const PlanOptions& options) {
         fmt::format("threads: expected 0 (all) or more, got {}", options.threads));
   }
   if (options.multiprocessors < 0) {
-    return Status::invalid_argument(fmt::format("multiprocessors: expected 0 (all) or more, got {}",
-                                                options.multiprocessors));
+    return Status::invalid_argument(
+        fmt::format("multiprocessors: expected 0 (all) or more, got {}", options.multiprocessors));
   }
   const auto cuts = static_cast<int>(options.cuts);
   if (cuts < 0 || cuts > static_cast<int>(Cuts::kExact)) {
