@@ -91,7 +91,7 @@ def rows_of(case, method, config, error, times, ceiling):
     rows = []
     for (mode, l2), measured in times.items():
         gb_per_s = case.least_bytes() / measured["median_ms"] / 1e6
-        rows.append({"case": case.name, "group": case.groups[0], "T": case.tokens,
+        rows.append({"case": case.name, "group": case.group, "T": case.tokens,
                      "N": len(case.lengths), "H": case.heads, "K": K, "V": V, "gate": case.gate,
                      "state": case.state, "method": method, "config": config, "mode": mode, "l2": l2,
                      **measured, "tokens_per_s": case.tokens / measured["median_ms"] * 1e3,
@@ -176,7 +176,7 @@ def main():
     timer = Timer(options.rounds)
     rows = []
     for case in all_cases():
-        if case.groups[0] in options.groups and options.match in case.name:
+        if case.group in options.groups and options.match in case.name:
             rows += bench_case(library, case, options, timer, ceiling)
             if options.json:  # after every case: a run that is cut short keeps what it has
                 Path(options.json).write_text(

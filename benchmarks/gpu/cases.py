@@ -1,6 +1,6 @@
 """The calls that are measured, and their inputs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -18,7 +18,7 @@ class Case:
     # "slow": the same with g - 8: 0.998 a token, as the slow channels of trained models.
     gate: str = "published"
     state: str = "final"  # "none", "final" (fp32, written only) or "both" (read and written)
-    groups: tuple = field(default=())  # the named sets it belongs to
+    group: str = ""  # the named set it belongs to
 
     @property
     def tokens(self):
@@ -35,7 +35,7 @@ def all_cases():
     cases = []
 
     def add(group, name, heads, lengths, **kwargs):
-        cases.append(Case(f"{name} H={heads}", heads, tuple(lengths), groups=(group,), **kwargs))
+        cases.append(Case(f"{name} H={heads}", heads, tuple(lengths), group=group, **kwargs))
 
     for heads in (96, 64):
         add("headline", "fixed 8192", heads, [8192])
