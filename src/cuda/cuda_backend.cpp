@@ -7,6 +7,7 @@
 #include "cuda/bind_params.hpp"
 #include "cuda/planner/two_kernel_plan.hpp"
 #include "cuda/sm90/bind_fused.hpp"
+#include "cuda/sm90/checkpoint_layout.hpp"
 #include "cuda/sm90/fused_plan.hpp"
 #include "cuda/two_kernel/launch.hpp"
 #include "fmt/format.h"
@@ -87,7 +88,7 @@ class CudaBackend final : public Backend {
       }
     }
     plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
-                               ? sm90::lay_out_handover(problem, plan.config).bytes
+                               ? sm90::lay_out_checkpoints(problem, plan.config).bytes
                                : lay_out_workspace(problem, plan.config).bytes;
     return plan;
   }
@@ -104,8 +105,11 @@ class CudaBackend final : public Backend {
                        : Overlap::kNone};
     auto* bytes = static_cast<std::byte*>(workspace.data);
     if (needs_checkpoint_rows(plan.problem)) {
+      const std::size_t rows = plan.config.algorithm == Algorithm::kFused
+                                   ? sm90::lay_out_checkpoints(plan.problem, plan.config).rows
+                                   : 0;
       const cudaError_t error =
-          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes), context);
+          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes + rows), context);
       if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
     }
     if (plan.config.algorithm == Algorithm::kFused) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/bind_params.hpp"
+#include "cuda/sm90/checkpoint_layout.hpp"
 #include "cuda/sm90/fused_plan.hpp"
 
 namespace flash_kda::cuda::sm90 {
@@ -56,10 +57,15 @@ bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, cu
 
 FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
   const Problem& p = plan.problem;
-  const RecurrenceParams recurrence = bind_recurrence(plan, t, nullptr);
+  const CheckpointLayout layout = lay_out_checkpoints(p, plan.config);
+  const RecurrenceParams recurrence = bind_recurrence(plan, t, workspace + layout.rows);
   FusedParams params{};
   params.sequences = recurrence.sequences;
   params.states = recurrence.states;
+  params.checkpoints = recurrence.checkpoints;
+  if (may_leave_grid(p.checkpoints)) {
+    params.kept_states = reinterpret_cast<float*>(workspace + layout.kept_states);
+  }
   params.inputs = bind_prepare(plan, t, nullptr).inputs;
   params.v = recurrence.v;
   params.out = recurrence.out;

@@ -45,4 +45,7 @@ enum class GateForm : std::int32_t {
 };
 inline constexpr float kBoundedLimit = -5.0f;
 
+// Which states of a sequence a call keeps.
+enum class Keeps : std::int32_t { kFinalState, kCheckpoints };
+
 }  // namespace flash_kda::cuda::sm90

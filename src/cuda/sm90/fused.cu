@@ -43,7 +43,7 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
-template <GateForm kForm>
+template <GateForm kForm, Keeps kKeeps>
 __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
@@ -64,31 +64,31 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
     shrink_registers<kIoRegisters>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {
       case IoWarp::kLoad:
-        return run_load(p, shared);
+        return run_load<kKeeps>(p, shared);
       case IoWarp::kStore:
-        return run_store(p, shared);
+        return run_store<kKeeps>(p, shared);
       case IoWarp::kScalars:
-        return run_scalars(p, shared);
+        return run_scalars<kKeeps>(p, shared);
       case IoWarp::kInverse:
-        return run_inverse(p, shared);
+        return run_inverse<kKeeps>(p, shared);
     }
   } else if (warpgroup == 1) {
     grow_registers<kPrepareRegisters>();
     if constexpr (kForm == GateForm::kBounded) {
-      run_prepare(p, shared);
+      run_prepare<kKeeps>(p, shared);
     } else {
-      run_prepare_pairs(p, shared);
+      run_prepare_pairs<kKeeps>(p, shared);
     }
   } else {
     grow_registers<kRecurrenceRegisters>();
-    run_recurrence<kForm>(p, shared, warpgroup - 2);
+    run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   }
 }
 
-template <GateForm kForm>
+template <GateForm kForm, Keeps kKeeps>
 cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
                         const LaunchContext& context) {
-  const auto kernel = fused_kernel<kForm>;
+  const auto kernel = fused_kernel<kForm, kKeeps>;
   const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                  static_cast<int>(shape.shared_bytes));
@@ -104,8 +104,13 @@ cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchCont
   shape.shared_bytes = SharedPlan::kBytes;
   const GateSpec& gate = params.inputs.gate;
   const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
-  return bounded ? launch_form<GateForm::kBounded>(params, shape, context)
-                 : launch_form<GateForm::kGeneral>(params, shape, context);
+  // Kernels of their own, so that calls without checkpoints have the registers and the small loops.
+  if (params.checkpoints.kind == CheckpointKind::kNone) {
+    return bounded ? launch_form<GateForm::kBounded, Keeps::kFinalState>(params, shape, context)
+                   : launch_form<GateForm::kGeneral, Keeps::kFinalState>(params, shape, context);
+  }
+  return bounded ? launch_form<GateForm::kBounded, Keeps::kCheckpoints>(params, shape, context)
+                 : launch_form<GateForm::kGeneral, Keeps::kCheckpoints>(params, shape, context);
 }
 
 }  // namespace flash_kda::cuda::sm90

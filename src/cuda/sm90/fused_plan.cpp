@@ -27,6 +27,19 @@ bool contracts_state(const Problem& p) {
          p.beta_range == BetaRange::kUnit;
 }
 
+// Of a sequence of `mean` tokens, at least: a checkpoint off the chunk grid costs one more chunk.
+std::int64_t tokens_between_detours(const Problem& p, std::int64_t mean) {
+  switch (p.checkpoints.kind) {
+    case CheckpointKind::kNone:
+      return mean;
+    case CheckpointKind::kEvery:
+      return p.checkpoints.every % kChunk == 0 ? mean : p.checkpoints.every;
+    case CheckpointKind::kOffsets:
+      return mean / p.checkpoints.max_offsets;
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
@@ -48,9 +61,6 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
   if (p.out_dtype != DType::kBF16) {
     return fmt::format("out_dtype: expected bf16, got {}", to_string(p.out_dtype));
   }
-  if (p.checkpoints.kind != CheckpointKind::kNone) {
-    return fmt::format("checkpoints: expected none, got {}", to_string(p.checkpoints.kind));
-  }
   constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max() - 2 * kChunk;
   if (p.tokens > kMax || p.sequences() > kMax / std::max<std::int64_t>(p.v_heads, 1)) {
     return fmt::format("sequences: {} of {} heads and {} tokens exceed 32-bit indices",
@@ -62,7 +72,8 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
 bool prefers_fused(const Problem& p) {
   const std::int64_t mean =
       p.is_varlen() ? p.tokens / std::max<std::int64_t>(p.sequences(), 1) : p.tokens;
-  return count_items(p) >= kMinItems && mean >= kMinTokens;
+  return count_items(p) >= kMinItems && mean >= kMinTokens &&
+         tokens_between_detours(p, mean) >= kMinTokens;
 }
 
 Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {

@@ -1,10 +1,10 @@
 // The warps that move tokens: loads into the stages, stores of finished outputs.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/scalars_role.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/row_io.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -28,6 +28,7 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
   }
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   const bool leader = lane_index() == 0;
@@ -37,7 +38,7 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
     if (pending > 0) scale_queries(p, shared, count - 1, pending);
     pending = 0;
   };
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const int qk_head = item.head / p.inputs.heads_per_qk_head;
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
@@ -91,9 +92,10 @@ __device__ __forceinline__ void store_rows(const RowTensor& tensor, const BoxPla
   }
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_store(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<2> turn(count);
       const std::uint32_t tile = shared + SharedPlan::kOut + turn.slot * kTokenTile;

@@ -221,13 +221,14 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
   pending.start(stage);
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
   const int lane = lane_index();
   std::uint32_t ones[4];
   make_lower_ones(ones);
   PendingScores pending;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
     const std::int64_t channel = static_cast<std::int64_t>(item.head) * kDim + 32 * warp + lane;

@@ -2,9 +2,9 @@
 // the rows of a tail that belong to nobody; the warp that loads does the queries.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/gates.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -75,10 +75,11 @@ __device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkI
                                               item.first + c * kChunk + row, item.head));
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared) {
   const int row = lane_index();
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     float next_beta = load_raw_beta(p, item, 0);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);

@@ -55,8 +55,9 @@ struct SharedPlan {
   static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
   static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
-  static constexpr std::uint32_t kRound = kShare + 48;  // int32 by warp of the recurrence
-  static constexpr std::uint32_t kBarrier = kRound + 32;
+  static constexpr std::uint32_t kRound = kShare + 48;     // int32 by warp of the recurrence
+  static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
+  static constexpr std::uint32_t kBarrier = kProgress + 8 * 16;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/sm90/params.hpp"
+#include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/share.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/two_kernel/sequence.cuh"
@@ -19,6 +20,7 @@ struct WorkItem {
   std::int32_t head;
   std::int32_t batch_row;
   std::int32_t first;   // token within the row
+  std::int32_t begin;   // tokens of the sequence before it
   std::int32_t length;  // tokens
   Source source;
   Sink sink;
@@ -53,6 +55,7 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
           head,
           static_cast<std::int32_t>(sequence.batch_row),
           static_cast<std::int32_t>(sequence.first),
+          0,
           sequence.length,
           Source::kCaller,
           Sink::kCaller,
@@ -77,6 +80,7 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
   if (is_tail) {
     const int skipped = (share.tail_skip - share.tail_replay) * kChunk;
     item.first += skipped;
+    item.begin = skipped;
     item.length -= skipped;
     item.source = share.tail_source;
     item.replay = share.tail_replay;
@@ -88,12 +92,6 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
 template <typename Visit>
 __device__ __forceinline__ void for_rounds(Visit visit) {
   for (int round = 0; round < block_share().rounds; ++round) visit(round);
-}
-
-template <typename Visit>
-__device__ __forceinline__ void for_items(const FusedParams& p, const std::uint16_t* order,
-                                          Visit visit) {
-  for_rounds([&](int round) { visit(make_item(p, order, round)); });
 }
 
 // This thread among those of the recurrence. Read anew at every call: what is made of it at the
