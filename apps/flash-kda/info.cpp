@@ -145,6 +145,8 @@ Json plan_json(const Problem& problem, const PlanOptions& options) {
   json["v_panel"] = config.v_panel;
   json["work_items"] = config.work_items;
   json["threads"] = config.threads;
+  json["multiprocessors"] = config.multiprocessors;
+  json["warm_up_tokens"] = config.warm_up_tokens;
   json["workspace_bytes"] = plan->workspace_bytes;
   json["reason"] = config.reason;
   return json;

@@ -90,6 +90,9 @@ class CudaBackend final : public Backend {
     plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
                                ? sm90::lay_out_checkpoints(problem, plan.config).bytes
                                : lay_out_workspace(problem, plan.config).bytes;
+    if (plan.config.algorithm == Algorithm::kFused && sm90::may_cut_chains(problem, plan.config)) {
+      plan.cut_counts_offset = sm90::lay_out_handover(problem, plan.config).counts;
+    }
     return plan;
   }
 

@@ -74,11 +74,11 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace)
     rows->alignment = Alignment::kElement;
   }
   if (may_cut_chains(p, plan.config)) {
-    const HandoverLayout layout = lay_out_handover(p, plan.config);
-    params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
-                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
-                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent),
-                       .counts = reinterpret_cast<CutCounts*>(workspace + layout.counts)};
+    const HandoverLayout handover = lay_out_handover(p, plan.config);
+    params.handover = {.states = reinterpret_cast<float*>(workspace + handover.states),
+                       .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
+                       .sent = reinterpret_cast<std::uint32_t*>(workspace + handover.sent),
+                       .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts)};
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
     params.max_warm_up = plan.config.warm_up_tokens / kChunk;
   }
