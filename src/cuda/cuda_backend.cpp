@@ -40,6 +40,23 @@ Result<DeviceLimits> current_device() {
   return DeviceLimits{.multiprocessors = multiprocessors, .capability = 10 * major + minor};
 }
 
+// Kernels would end the whole context on an address of the host, which is an easy slip to make.
+Status check_device_memory(const TensorView& out) {
+  cudaPointerAttributes attributes{};
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, out.data);
+  if (error != cudaSuccess) return device_error("out", error);
+  if (attributes.type != cudaMemoryTypeUnregistered) return {};
+  int device = 0;
+  int pageable = 0;  // some machines let the GPU reach all memory of the host
+  if (cudaGetDevice(&device) == cudaSuccess) {
+    cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device);
+  }
+  if (pageable != 0) return {};
+  return Status::invalid_argument(
+      "out: expected memory of the GPU, got memory of the host (run_from_host takes that, and so "
+      "do plans for the backend cpu)");
+}
+
 class CudaBackend final : public Backend {
  public:
   BackendKind kind() const override { return BackendKind::kCuda; }
@@ -101,6 +118,9 @@ class CudaBackend final : public Backend {
     const Result<DeviceLimits> device = current_device();
     if (!device.ok()) return device.status();
     if (plan.problem.sequences() == 0) return {};
+    if (tensors.out.num_elements() > 0) {
+      if (Status status = check_device_memory(tensors.out); !status.ok()) return status;
+    }
     const LaunchContext context = {
         .stream = static_cast<cudaStream_t>(stream),
         .overlap = kernels_wait_for_predecessors() && device->capability >= 90

@@ -79,6 +79,17 @@ TEST_P(Stream, HundredsOfShortSequences) {
   EXPECT_TRUE(row.outcome == verification::Outcome::kPassed) << row.detail;
 }
 
+// An address that no kernel may read: said, not tried.
+TEST_P(Stream, MemoryOfTheHostIsRefused) {
+  const Case& c = *verification::find_case("tokens-17");
+  const Result<Plan> p = plan(c.problem);
+  ASSERT_TRUE(p.ok()) << p.status().message();
+  CaseData data(c, /*seed=*/1);
+  const Status status = run(*p, data.tensors(), data.make_workspace(p->workspace_bytes), nullptr);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("out: expected memory of the GPU"), std::string::npos);
+}
+
 INSTANTIATE_TEST_SUITE_P(Algorithms, Stream,
                          testing::Values(Algorithm::kChunked, Algorithm::kRecurrent),
                          [](const auto& parameter) {
