@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/backend.hpp"
 #include "cuda/bind_params.hpp"
@@ -41,10 +42,10 @@ Result<DeviceLimits> current_device() {
 }
 
 // Kernels would end the whole context on an address of the host, which is an easy slip to make.
-Status check_device_memory(const TensorView& out) {
+Status check_device_memory(const char* name, const void* data) {
   cudaPointerAttributes attributes{};
-  const cudaError_t error = cudaPointerGetAttributes(&attributes, out.data);
-  if (error != cudaSuccess) return device_error("out", error);
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, data);
+  if (error != cudaSuccess) return device_error(name, error);
   if (attributes.type != cudaMemoryTypeUnregistered) return {};
   int device = 0;
   int pageable = 0;  // some machines let the GPU reach all memory of the host
@@ -52,9 +53,19 @@ Status check_device_memory(const TensorView& out) {
     cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device);
   }
   if (pageable != 0) return {};
-  return Status::invalid_argument(
-      "out: expected memory of the GPU, got memory of the host (run_from_host takes that, and so "
-      "do plans for the backend cpu)");
+  return Status::invalid_argument(fmt::format(
+      "{}: expected memory of the GPU, got memory of the host (run_from_host takes host tensors, "
+      "and so do plans for the backend cpu)",
+      name));
+}
+
+// The pointers that tell a call with host tensors from others; each costs a question to the driver.
+Status check_memory(const Tensors& tensors, const Workspace& workspace) {
+  for (const auto& [name, view] : {std::pair("q", &tensors.q), std::pair("out", &tensors.out)}) {
+    if (view->num_elements() == 0) continue;
+    if (Status status = check_device_memory(name, view->data); !status.ok()) return status;
+  }
+  return workspace.bytes == 0 ? Status() : check_device_memory("workspace", workspace.data);
 }
 
 class CudaBackend final : public Backend {
@@ -118,9 +129,7 @@ class CudaBackend final : public Backend {
     const Result<DeviceLimits> device = current_device();
     if (!device.ok()) return device.status();
     if (plan.problem.sequences() == 0) return {};
-    if (tensors.out.num_elements() > 0) {
-      if (Status status = check_device_memory(tensors.out); !status.ok()) return status;
-    }
+    if (Status status = check_memory(tensors, workspace); !status.ok()) return status;
     const LaunchContext context = {
         .stream = static_cast<cudaStream_t>(stream),
         .overlap = kernels_wait_for_predecessors() && device->capability >= 90
@@ -148,7 +157,9 @@ class CudaBackend final : public Backend {
                           [[maybe_unused]] const DeviceLimits& device,
                           const LaunchContext& context) {
 #if defined(FLASH_KDA_HAVE_SM90)
-    const sm90::FusedParams params = sm90::bind_fused(plan, tensors, workspace);
+    const Result<sm90::FusedParams> bound = sm90::bind_fused(plan, tensors, workspace);
+    if (!bound.ok()) return bound.status();
+    const sm90::FusedParams& params = *bound;
     const int blocks = sm90::count_blocks(plan.problem, plan.config);
     if (params.handover.states != nullptr) {
       const cudaError_t error = sm90::launch_clear_handover(params.handover, blocks, context);
