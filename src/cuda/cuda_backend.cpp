@@ -60,12 +60,12 @@ Status check_device_memory(const char* name, const void* data) {
 }
 
 // The pointers that tell a call with host tensors from others; each costs a question to the driver.
-Status check_memory(const Tensors& tensors, const Workspace& workspace) {
+Status check_memory(const Plan& plan, const Tensors& tensors, const Workspace& workspace) {
   for (const auto& [name, view] : {std::pair("q", &tensors.q), std::pair("out", &tensors.out)}) {
     if (view->num_elements() == 0) continue;
     if (Status status = check_device_memory(name, view->data); !status.ok()) return status;
   }
-  return workspace.bytes == 0 ? Status() : check_device_memory("workspace", workspace.data);
+  return plan.workspace_bytes == 0 ? Status() : check_device_memory("workspace", workspace.data);
 }
 
 class CudaBackend final : public Backend {
@@ -129,7 +129,7 @@ class CudaBackend final : public Backend {
     const Result<DeviceLimits> device = current_device();
     if (!device.ok()) return device.status();
     if (plan.problem.sequences() == 0) return {};
-    if (Status status = check_memory(tensors, workspace); !status.ok()) return status;
+    if (Status status = check_memory(plan, tensors, workspace); !status.ok()) return status;
     const LaunchContext context = {
         .stream = static_cast<cudaStream_t>(stream),
         .overlap = kernels_wait_for_predecessors() && device->capability >= 90

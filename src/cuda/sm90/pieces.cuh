@@ -29,7 +29,7 @@ __device__ __forceinline__ Progress load_progress() {
 }
 __device__ __forceinline__ void store_progress(const Progress& at) {
   __syncwarp();  // every lane has read what this replaces
-  if (lane_index() == 0) {
+  if (fresh_lane() == 0) {
     volatile Progress& to = block_progress();
     to.from = at.from;
     to.kept = at.kept;
@@ -59,7 +59,7 @@ __device__ __forceinline__ std::int32_t next_checkpoint(const CheckpointParams& 
     return next < end ? static_cast<std::int32_t>(next) : end;
   }
   std::int32_t next = end;
-  for (std::int32_t e = lane_index(); e < checkpoints.max_offsets; e += 32) {
+  for (std::int32_t e = fresh_lane(); e < checkpoints.max_offsets; e += 32) {
     const std::int32_t offset = checkpoint_offset(checkpoints, end, n, e);
     if (offset > kept && offset < next) next = offset;
   }
@@ -123,7 +123,7 @@ __device__ __forceinline__ void for_places(const FusedParams& p, const WorkItem&
     return;
   }
   for (std::int32_t first = 0; first < checkpoints.max_offsets; first += 32) {
-    const std::int32_t mine = first + lane_index();
+    const std::int32_t mine = first + fresh_lane();
     const bool is_here =
         mine < checkpoints.max_offsets && checkpoint_offset(checkpoints, due, item.n, mine) == due;
     for (std::uint32_t left = __ballot_sync(0xffffffffu, is_here); left != 0; left &= left - 1) {

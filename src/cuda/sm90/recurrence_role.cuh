@@ -229,7 +229,7 @@ __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& 
 
 // The state of a thread of this block beside a detour (pieces.cuh). Nobody else reads it.
 __device__ __forceinline__ float4* kept_state(const FusedParams& p) {
-  return slot_of_thread(p.kept_states, static_cast<int>(blockIdx.x), recurrence_thread());
+  return slot_of_thread(p.kept_states, block_index(), recurrence_thread());
 }
 
 // Begins the next piece of the item of this round, if there is one, and returns its chunks.

@@ -34,13 +34,18 @@ struct WorkItem {
   }
 };
 
-// Position of the chain of round `round` in the list, in which the heads of a sequence are
-// neighbours, for blocks that take chains in turns. Directions alternate, so that who got the
-// longest of one round gets the shortest of the next. The block's index is read anew at every call,
-// so that a caller short of registers need not keep the result.
-__device__ __forceinline__ int place_in_round(int round) {
+// Read anew at every call, so that a caller short of registers need not keep what is made of it.
+__device__ __forceinline__ int block_index() {
   int block;
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  return block;
+}
+
+// Position of the chain of round `round` in the list, in which the heads of a sequence are
+// neighbours, for blocks that take chains in turns. Directions alternate, so that who got the
+// longest of one round gets the shortest of the next.
+__device__ __forceinline__ int place_in_round(int round) {
+  const int block = block_index();
   const int blocks = static_cast<int>(gridDim.x);
   return round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
 }
@@ -103,6 +108,15 @@ __device__ __forceinline__ int recurrence_thread() {
 }
 
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
+
+// The same, as if it were another number every time: what is made of it in a loop is then made
+// there anew. ptxas would otherwise make all of it before the loop, find no registers, and load it
+// from local memory, for which shared memory leaves hardly any cache: 500 cycles.
+__device__ __forceinline__ int fresh_lane() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
 
 // One arrival for the whole warp, after what its lanes wrote.
 __device__ __forceinline__ void warp_arrive(std::uint32_t barrier) {
