@@ -34,7 +34,12 @@ __device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t sha
   // The chunk before this one, whose queries are not summed yet: its tokens, or 0.
   int pending = 0;
   const auto scale_pending = [&] {
-    if (pending > 0) scale_queries(p, shared, count - 1, pending);
+    if (pending > 0) {
+      const Turn<kStages> turn(count - 1);
+      wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+      scale_queries(p, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes, 0, pending);
+      warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
+    }
     pending = 0;
   };
   for_items(p, block_order(), [&](const WorkItem& item) {

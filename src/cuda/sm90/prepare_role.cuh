@@ -1,13 +1,15 @@
-// The warpgroup that turns raw k, q, g into the operands of the recurrence, in place (E2 to E6);
+// The warpgroup that turns raw k, q, g into the operands of the recurrence, in place (E1 to E6);
 // GateForm::kBounded.
 //
 // Decays of a chunk are referenced to one cumulative log2 decay R of each channel: keys and queries
-// are stored as beta n^2 k 2^(G_i - R) and q 2^(G_i - R), and keys once more as k 2^(R - G_i).
-// Products of the two kinds are the scores; the recurrence takes its state to R and on to the end
-// of the chunk.
+// are stored as k 2^(G_i - R) and q 2^(G_i - R), and keys once more as k 2^(R - G_i). Products of
+// the two kinds are the scores, whose diagonal is the squared length of the keys; the recurrence
+// takes its state to R and on to the end of the chunk.
 //
-// The four warps share every chunk, 32 channels each. A step is 16 channels of 32 tokens and stays
-// in the fragments of mma.sync from load to store.
+// The four warps share every chunk, 32 channels each. A step is 8 channels of 32 tokens and stays
+// in the fragments of mma.sync from load to store. The gates of a step are computed beside the
+// factors of the step before: a warp is alone on its scheduler, so what hides latency has to come
+// from its own instructions.
 #pragma once
 
 #include "cuda/sm90/decays.cuh"
@@ -17,129 +19,118 @@
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kPrepareBarrier = 3;  // named barrier of the warpgroup
-inline constexpr int kSteps = 2;           // of a warp and chunk
+inline constexpr int kSteps = 4;           // of a warp and chunk
 
 // As far as R reaches back, in log2 units, before it stays behind the end of the chunk
 // (docs/numerics.md).
 inline constexpr float kDeepestEnd = 104.0f;
 
-// 16 channels of 32 tokens, raw; sums are those of each sub-chunk.
+// 8 channels of 32 tokens: raw keys and queries of tokens l / 4 + 8 i at channels 2 t and 2 t + 1,
+// and their sums of decays since the start of their sub-chunk, in units of the gate.
 struct ChannelStep {
-  std::uint32_t k[2][4], q[2][4];
-  float sums[2][8];
+  std::uint32_t k[4], q[4];
+  float sums[2][4];
 };
 
-// R and the rest of the chunk's decay, in units of `unit`, of channels 2 t, 2 t + 1, 8 + 2 t, 9 + 2
-// t.
+// R and the rest of the chunk's decay, in units of the gate, of channels 2 t and 2 t + 1.
 struct References {
-  float r[4];
-  float middle[4];  // G of token 15
-  float rest[4];    // G of token 31 - R
+  float r[2];
+  float middle[2];  // G of token 15
+  float rest[2];    // G of token 31 - R
 };
 
-__device__ __forceinline__ References choose_references(const float (&sums)[2][8], float deepest) {
+__device__ __forceinline__ References choose_references(const float (&sums)[2][4], float deepest) {
   References at;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int last = 4 * (i / 2) + 2 + i % 2;
-    at.middle[i] = from_last_quad(sums[0][last]);
-    const float end = at.middle[i] + from_last_quad(sums[1][last]);
+  for (int i = 0; i < 2; ++i) {
+    at.middle[i] = from_last_quad(sums[0][2 + i]);
+    const float end = at.middle[i] + from_last_quad(sums[1][2 + i]);
     at.r[i] = fminf(end, fmaxf(at.middle[i], deepest));
     at.rest[i] = end - at.r[i];
   }
   return at;
 }
 
+// One warp's part of a chunk: `first_piece` counts groups of 8 channels.
 struct Preparer {
   const Gate<GateForm::kBounded>& gate;
   std::uint32_t stage;
-  std::uint32_t half;  // offset of the warp's half of keys and queries
-  int group;           // the warp's first 16 channels of all 128
+  int first_piece;
 
+  // Offset of this lane's row of a step, in a half tile.
   __device__ __forceinline__ std::uint32_t place(int step) const {
-    const std::uint32_t lane = static_cast<std::uint32_t>(lane_index());
-    return token_piece(lane % 16, 2 * ((group + step) % 4) + lane / 16);
+    return token_piece(lane_index(), (first_piece + step) % 8);
   }
   __device__ __forceinline__ std::uint32_t keys() const {
-    return stage + StagePlan::kKeys + half * kPairedHalf;
+    return stage + StagePlan::kKeys + first_piece / 8 * kPairedHalf;
   }
   __device__ __forceinline__ std::uint32_t query() const {
-    return stage + StagePlan::kQuery + half * kPairedHalf;
+    return stage + StagePlan::kQuery + first_piece / 8 * kPairedHalf;
   }
   __device__ __forceinline__ std::uint32_t gates() const {
-    return stage + StagePlan::kGate + half * kHalfTile;
+    return stage + StagePlan::kGate + first_piece / 8 * kHalfTile;
   }
 
-  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4], std::uint32_t bias,
-                                       ChannelStep& x) const {
+  // `bias`: of the warp's channels.
+  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4],
+                                       std::uint32_t biases, ChannelStep& x) const {
     const std::uint32_t at = place(step);
-    std::uint32_t tiles[2][4];
+    std::uint32_t tiles[4];  // of the gate, transposed: two tokens of channel l / 4 in each
+    load_tiles_transposed(tiles, gates() + at);
+    const float bias = load_shared(biases + 32 * step + 4 * (lane_index() / 4));
+    load_tiles(x.k, keys() + at);
+    load_tiles(x.q, query() + at);
+    std::uint32_t decays[4];
 #pragma unroll
-    for (int sub = 0; sub < 2; ++sub) {
-      load_tiles_transposed(tiles[sub], gates() + at + sub * (kSub * 128));
-      load_tiles(x.k[sub], keys() + at + sub * (kSub * 128));
-      load_tiles(x.q[sub], query() + at + sub * (kSub * 128));
+    for (int r = 0; r < 4; ++r) {
+      decays[r] = pack_f16(gate.activate(low_bf16(tiles[r]), bias),
+                           gate.activate(high_bf16(tiles[r]), bias));
     }
-#pragma unroll
-    for (int sub = 0; sub < 2; ++sub) {
-      cumsum_decay(gate, ones, tiles[sub], bias + 64 * step, x.sums[sub]);
-    }
+    multiply_f16(x.sums[0], ones, decays[0], decays[1]);
+    multiply_f16(x.sums[1], ones, decays[2], decays[3]);
   }
 
-  // Returns whether a channel of this step decays after R. `key_scale`: of tokens l / 4, and 8, 16,
-  // 24 further.
-  __device__ __forceinline__ bool store(int step, const ChannelStep& x,
-                                        const float (&key_scale)[4]) const {
+  // Returns whether a channel of this step decays after R.
+  __device__ __forceinline__ bool store(int step, const ChannelStep& x) const {
     const References at = choose_references(x.sums, -kDeepestEnd / gate.unit);
-    const std::uint32_t here = place(step);
+    std::uint32_t k_rel[4];
+    std::uint32_t q_rel[4];
+    std::uint32_t k_down[4];
 #pragma unroll
-    for (int sub = 0; sub < 2; ++sub) {
-      std::uint32_t k_rel[4];
-      std::uint32_t q_rel[4];
-      std::uint32_t k_down[4];
+    for (int r = 0; r < 4; ++r) {
+      float up[2];
+      float down[2];
 #pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const int h = r / 2;
-        float up[2];
-        float down[2];
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int channel = 2 * h + i;
-          const float before = sub == 0 ? 0.0f : at.middle[channel];
-          const float from = (before - at.r[channel]) * gate.unit;
-          const float bits = fmaf(x.sums[sub][4 * h + 2 * (r % 2) + i], gate.unit, from);
-          up[i] = exp2_approx(bits);
-          down[i] = exp2_approx(-bits);
-        }
-        const float k[2] = {low_bf16(x.k[sub][r]), high_bf16(x.k[sub][r])};
-        const float scale = key_scale[2 * sub + r % 2];
-        k_rel[r] = pack_bf16(k[0] * scale * up[0], k[1] * scale * up[1]);
-        k_down[r] = pack_bf16(k[0] * down[0], k[1] * down[1]);
-        q_rel[r] = pack_bf16(low_bf16(x.q[sub][r]) * up[0], high_bf16(x.q[sub][r]) * up[1]);
+      for (int i = 0; i < 2; ++i) {
+        const float before = r < 2 ? 0.0f : at.middle[i];
+        const float from = (before - at.r[i]) * gate.unit;
+        const float bits = fmaf(x.sums[r / 2][2 * (r % 2) + i], gate.unit, from);
+        up[i] = exp2_approx(bits);
+        down[i] = exp2_approx(-bits);
       }
-      store_tiles(keys() + here + sub * (kSub * 128), k_rel);
-      store_tiles(query() + here + sub * (kSub * 128), q_rel);
-      store_tiles(gates() + here + sub * (kSub * 128), k_down);
+      const float k[2] = {low_bf16(x.k[r]), high_bf16(x.k[r])};
+      k_rel[r] = pack_bf16(k[0] * up[0], k[1] * up[1]);
+      k_down[r] = pack_bf16(k[0] * down[0], k[1] * down[1]);
+      q_rel[r] = pack_bf16(low_bf16(x.q[r]) * up[0], high_bf16(x.q[r]) * up[1]);
     }
+    const std::uint32_t here = place(step);
+    store_tiles(keys() + here, k_rel);
+    store_tiles(query() + here, q_rel);
+    store_tiles(gates() + here, k_down);
     return store_factors(step, at);
   }
 
   // Lanes 0 to 3 have the factors to R, lanes 4 to 7 those from there to the end.
   __device__ __forceinline__ bool store_factors(int step, const References& at) const {
     const int lane = lane_index();
-    float factor[4];
-    bool has_rest = false;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      factor[i] = exp2_approx((lane < 4 ? at.r[i] : at.rest[i]) * gate.unit);
-      has_rest = has_rest || at.rest[i] != 0.0f;
-    }
+    const float left = exp2_approx((lane < 4 ? at.r[0] : at.rest[0]) * gate.unit);
+    const float right = exp2_approx((lane < 4 ? at.r[1] : at.rest[1]) * gate.unit);
     if (lane < 8) {
-      const std::uint32_t column = lane % 4 * kGammaPitch + (group + step) * 16;
-      store_shared_4(stage + (lane < 4 ? StagePlan::kGamma : StagePlan::kRest) + column, factor[0],
-                     factor[1], factor[2], factor[3]);
+      store_shared_2(stage + (lane < 4 ? StagePlan::kGamma : StagePlan::kRest) +
+                         lane % 4 * kGammaPitch + (first_piece + step) * 8,
+                     left, right);
     }
-    return has_rest;
+    return at.rest[0] != 0.0f || at.rest[1] != 0.0f;
   }
 };
 
@@ -164,7 +155,7 @@ struct PendingScores {
     ++count;
   }
 
-  __device__ __forceinline__ void finish(std::uint32_t shared, int warp) {
+  __device__ __forceinline__ void finish(std::uint32_t shared, int warp, const KeyNorm& norm) {
     wait_products<0>();
     pin(score);
     if (count == 0) return;
@@ -176,49 +167,85 @@ struct PendingScores {
       publish_to_async_proxy();
       warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
     } else {
+      const float2 rows = store_key_factors(score, warp, stage, norm);
+      sync_threads(kScoreBarrier, 64);  // sub-chunk 1 meets the keys of sub-chunk 0
       wait_at(shared + SharedPlan::kScoreEmpty + 8 * score_turn.slot, score_turn.parity ^ 1);
-      store_key_scores(score, warp,
+      store_key_scores(score, warp, rows,
                        shared + SharedPlan::kScore + score_turn.slot * ScorePlan::kBytes, stage);
       warp_arrive(shared + SharedPlan::kScoreFull + 8 * score_turn.slot);
     }
   }
 };
 
-__device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& gate,
-                                              const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                              int warp, int tokens, PendingScores& pending) {
-  const Turn<kStages> turn(pending.count);
-  const std::uint32_t stage =
-      make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
-  wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  const std::uint32_t normed = shared + SharedPlan::kNormed + 8 * turn.slot;
-  if (tokens < kChunk) wait_at(normed, turn.parity);  // until the tail's rows are blanked
-  const Preparer preparer = {gate, stage, static_cast<std::uint32_t>(warp / 2), kSteps * warp};
-  float key_scale[4] = {};
-  bool has_rest = false;
-  // Rolled up: the loops of all roles together have to fit the instruction cache.
+// Chunk number `count` of those that the block sees, as prepare meets it.
+struct PreparedChunk {
+  std::uint32_t shared;
+  Turn<kStages> turn;
+  int tokens;
+
+  __device__ __forceinline__ std::uint32_t stage() const {
+    return shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+  }
+  // Until k, q and g can be read: of a tail, with the rows blanked that do not exist.
+  __device__ __forceinline__ void wait_raw() const {
+    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+    if (tokens < kChunk) wait_normed();
+  }
+  // Until q has been summed and may be overwritten.
+  __device__ __forceinline__ void wait_normed() const {
+    wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+  }
+};
+
+// The warp's part of a piece of work: chunks of one head, `length` tokens. Two steps a round, so
+// that the step ahead needs no moves; not more, since the loops of all roles together have to fit
+// the instruction cache.
+__device__ __forceinline__ void prepare_chunks(const Gate<GateForm::kBounded>& gate,
+                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
+                                               int warp, int length, const KeyNorm& norm,
+                                               PendingScores& pending) {
+  const std::uint32_t biases = shared + SharedPlan::kBias + warp * 256;
+  const int first_piece = kSteps * warp;
+  ChannelStep even;
+  ChannelStep odd;
+  {
+    const PreparedChunk first = {shared, Turn<kStages>(pending.count), length};
+    first.wait_raw();
+    Preparer{gate, first.stage(), first_piece}.load(0, ones, biases, even);
+  }
 #pragma unroll 1
-  for (int i = 0; i < kSteps; ++i) {
-    ChannelStep x;
-    preparer.load(i, ones, shared + SharedPlan::kBias + warp * 256, x);
-    if (i == 0) {
-      pending.finish(shared, warp);
-      wait_at(normed, turn.parity);  // k and q must have been summed
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        key_scale[j] = load_shared(stage + StagePlan::kKeyScale + 32 * j + 4 * (lane_index() / 4));
+  for (int left = length; left > 0; left -= kChunk) {
+    const PreparedChunk chunk = {shared, Turn<kStages>(pending.count), left};
+    const PreparedChunk next = {shared, Turn<kStages>(pending.count + 1), left - kChunk};
+    const Preparer preparer = {gate, make_uniform(chunk.stage()), first_piece};
+    chunk.wait_normed();
+    bool has_rest = false;
+#pragma unroll 1
+    for (int step = 0; step < kSteps; step += 2) {
+      const bool is_last = step == kSteps - 2;
+      __syncwarp();  // every lane has read its rows
+      preparer.load(step + 1, ones, biases, odd);
+      has_rest |= preparer.store(step, even);
+      if (!is_last) {
+        pending.finish(shared, warp, norm);
+      } else if (next.tokens > 0) {
+        next.wait_raw();
       }
+      __syncwarp();
+      // After the last chunk this reads what is no longer needed.
+      const Preparer ahead = {gate, is_last && next.tokens > 0 ? next.stage() : preparer.stage,
+                              first_piece};
+      ahead.load((step + 2) % kSteps, ones, biases, even);
+      has_rest |= preparer.store(step + 1, odd);
     }
-    __syncwarp();  // every lane has read its rows
-    has_rest |= preparer.store(i, x, key_scale);
+    const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
+    if (lane_index() == 0) {
+      store_shared(preparer.stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
+    }
+    publish_to_async_proxy();
+    sync_threads(kPrepareBarrier, kWarpgroup);
+    pending.start(preparer.stage);
   }
-  const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
-  if (lane_index() == 0) {
-    store_shared(stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
-  }
-  publish_to_async_proxy();
-  sync_threads(kPrepareBarrier, kWarpgroup);
-  pending.start(stage);
 }
 
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared) {
@@ -226,6 +253,7 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
   const int lane = lane_index();
   std::uint32_t ones[4];
   make_lower_ones(ones);
+  const KeyNorm norm(p.inputs.qk_norm);
   PendingScores pending;
   for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
@@ -234,12 +262,11 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * lane,
                  gate.bias(load_bias(p.inputs, channel)));
     __syncwarp();
-#pragma unroll 1
-    for (int left = item.length; left > 0; left -= kChunk) {
-      prepare_chunk(gate, ones, shared, warp, left, pending);
+    if (item.length > 0) {
+      prepare_chunks(gate, ones, shared, warp, item.length, norm, pending);
     }
   });
-  pending.finish(shared, warp);
+  pending.finish(shared, warp, norm);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -8,6 +8,8 @@
 
 namespace flash_kda::cuda::sm90 {
 
+inline constexpr int kScoreBarrier = 4;  // named barrier of the two warps that store Akk
+
 // 16 x 16 blocks as two accumulator tiles each; index: row block, column block.
 struct Scores {
   float kk00[8] = {}, kk11[8] = {}, kk10[8] = {};
@@ -112,12 +114,58 @@ __device__ __forceinline__ float4 load_columns(std::uint32_t factors) {
   return {left.x, left.y, right.x, right.y};
 }
 
+// The diagonal of a 16 x 16 block: elements l / 4 and l / 4 + 8, to all lanes of the quad.
+__device__ __forceinline__ float2 read_diagonal(const float (&x)[8]) {
+  const int row = lane_index() / 4;
+  const float upper = row % 2 == 0 ? x[0] : x[1];
+  const float lower = row % 2 == 0 ? x[6] : x[7];
+  const int owner = 4 * row + row / 2;
+  return {__shfl_sync(0xffffffffu, upper, owner), __shfl_sync(0xffffffffu, lower, owner)};
+}
+
+// The norm factor of a key of squared length x is rsqrt(slope x + offset): 1 where keys are taken
+// as they are. A branch instead would be taken out of the loop over chunks, and that doubled.
+struct KeyNorm {
+  float slope;
+  float offset;
+
+  __device__ __forceinline__ explicit KeyNorm(QkNorm qk_norm)
+      : slope(qk_norm == QkNorm::kL2 ? 1.0f : 0.0f),
+        offset(qk_norm == QkNorm::kL2 ? 1e-6f : 1.0f) {}
+};
+
+// Norms of the keys of sub-chunk `sub` (E1) from the diagonal of K_rel K_down^T, where the decays
+// cancel. Its roundings are those of the keys that the state is multiplied with,
+// so a key that was just written is read back with exactly beta (docs/numerics.md, E1). Stores what
+// others need of them, and returns beta n of tokens l / 4 and l / 4 + 8.
+__device__ __forceinline__ float2 store_block_factors(float2 diagonal, int sub, std::uint32_t stage,
+                                                      KeyNorm rule) {
+  const std::uint32_t row = stage + 64 * sub + 4 * (lane_index() / 4);
+  const float2 beta = {load_shared(row + StagePlan::kBeta),
+                       load_shared(row + StagePlan::kBeta + 32)};
+  const float2 square = {fmaf(diagonal.x, rule.slope, rule.offset),
+                         fmaf(diagonal.y, rule.slope, rule.offset)};
+  const float2 norm = {rsqrt_approx(square.x), rsqrt_approx(square.y)};
+  const float2 scaled = {beta.x * norm.x, beta.y * norm.y};
+  const int t = lane_index() % 4;
+  if (t < 2) {
+    const std::uint32_t at = row + 32 * t;
+    const float n = t == 0 ? norm.x : norm.y;
+    const float beta_n = t == 0 ? scaled.x : scaled.y;
+    store_shared(at + StagePlan::kNorm, n);
+    store_shared(at + StagePlan::kLength, t == 0 ? square.x * norm.x : square.y * norm.y);
+    store_shared(at + StagePlan::kValueScale, beta_n);
+    store_shared(at + StagePlan::kKeyScale, beta_n * n);
+  }
+  return scaled;
+}
+
 // Akk from scores of keys that are not normalised.
 __device__ __forceinline__ void store_all_kk(const Scores& s, std::uint32_t score,
-                                             std::uint32_t stage) {
-  const std::uint32_t beta = stage + StagePlan::kBeta + 4 * (lane_index() / 4);
-  const float2 upper = {load_shared(beta), load_shared(beta + 32)};
-  const float2 lower = {load_shared(beta + 64), load_shared(beta + 96)};
+                                             std::uint32_t stage, KeyNorm rule) {
+  const float2 upper = store_block_factors(read_diagonal(s.kk00), 0, stage, rule);
+  const float2 lower = store_block_factors(read_diagonal(s.kk11), 1, stage, rule);
+  __syncwarp();
   const float4 left = load_columns(stage + StagePlan::kNorm);
   const float4 right = load_columns(stage + StagePlan::kNorm + 4 * kSub);
   store_diagonal_kk(score + ScorePlan::kDiagonal, 0, s.kk00, upper, left);
@@ -134,16 +182,22 @@ __device__ __forceinline__ void store_all_qk(const Scores& s, std::uint32_t stag
   store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), s.qk10);
 }
 
-// Under kBounded a warp has 16 rows of a chunk's scores, sub-chunk `sub` of them, and all columns,
-// as accumulators of wgmma: columns 0-15 in the first eight. Rows of the first sub-chunk see the
-// second only above the diagonal.
-__device__ __forceinline__ void store_key_scores(const float (&x)[16], int sub, std::uint32_t score,
-                                                 std::uint32_t stage) {
+// Under kBounded, of the warp that has sub-chunk `sub` of the keys' rows.
+__device__ __forceinline__ float2 store_key_factors(const float (&x)[16], int sub,
+                                                    std::uint32_t stage, KeyNorm rule) {
   const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
   const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  // The rows are those of beta n^2 k: Akk is n times smaller.
-  const std::uint32_t length = stage + StagePlan::kLength + 64 * sub + 4 * (lane_index() / 4);
-  const float2 rows = {load_shared(length), load_shared(length + 32)};
+  const float2 diagonal = sub == 0 ? read_diagonal(left) : read_diagonal(right);
+  return store_block_factors(diagonal, sub, stage, rule);
+}
+
+// Under kBounded a warp has 16 rows of a chunk's scores, sub-chunk `sub` of them, and all columns,
+// as accumulators of wgmma: columns 0-15 in the first eight. Rows of the first sub-chunk see the
+// second only above the diagonal. `rows`: what store_key_factors returned.
+__device__ __forceinline__ void store_key_scores(const float (&x)[16], int sub, float2 rows,
+                                                 std::uint32_t score, std::uint32_t stage) {
+  const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
+  const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
   const float4 norm = load_columns(stage + StagePlan::kNorm);
   if (sub == 0) return store_diagonal_kk(score + ScorePlan::kDiagonal, 0, left, rows, norm);
   store_lower_kk(score + ScorePlan::kLower, left, rows, norm);
