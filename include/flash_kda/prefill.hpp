@@ -42,8 +42,8 @@ enum class Algorithm : std::int32_t {
 
 // Where the fused CUDA kernel may cut a sequence to share its work among multiprocessors.
 enum class Cuts : std::int32_t {
-  // Also where the gates before the cut prove that the state from before them is attenuated below
-  // 2^-20 of its norm: the part after the cut starts at zero that many tokens earlier.
+  // Also where gates, keys and betas before the cut prove that at most 2^-20 of the state from
+  // before them is left: the part after the cut starts at zero that many tokens earlier.
   kAuto,
   kExact,  // only where the part after the cut can wait for the state of the part before
 };

@@ -7,12 +7,6 @@
 
 namespace flash_kda::cuda::sm90 {
 
-#if defined(__CUDACC__)
-#define FLASH_KDA_HOST_DEVICE __host__ __device__
-#else
-#define FLASH_KDA_HOST_DEVICE
-#endif
-
 // Time of a chain: its chunks, and about one more for bringing its state in and out (128 KB against
 // 41 KB of a chunk, but once).
 FLASH_KDA_HOST_DEVICE constexpr std::int64_t cost_of_chain(std::int64_t tokens) {
@@ -45,8 +39,8 @@ struct Balance {
 FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::int64_t longest,
                                                        std::int64_t whole, std::int64_t blocks,
                                                        std::int64_t max_warm_up) {
-  // Replays of random gates with lower bound -5 take 3 or 4 chunks; one more for finding that out.
-  constexpr std::int64_t kReplayCost = 5;
+  // Replays of the published gates take one chunk; one more for finding that out.
+  constexpr std::int64_t kReplayCost = 2;
   constexpr std::int64_t kMinReplayedShare = 8;
   const std::int64_t even = (total + blocks - 1) / blocks;
   const std::int64_t cut = even > longest ? even : longest;

@@ -3,6 +3,12 @@
 
 #include <cstdint>
 
+#if defined(__CUDACC__)
+#define FLASH_KDA_HOST_DEVICE __host__ __device__
+#else
+#define FLASH_KDA_HOST_DEVICE
+#endif
+
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kDim = 128;   // K and V
@@ -21,10 +27,11 @@ inline constexpr int kWarpgroup = 128;
 inline constexpr int kHandoverFlags = 8;
 inline constexpr int kHandoverFloats = kDim * kDim;
 
-// A part of a chain may start from zero this many chunks early, if the state from before is then
-// attenuated below 2^kWarmUpLog2 of its norm.
+// A part of a chain may start from zero this many chunks early, if at most kWarmUpLeft of the state
+// from before is then left. Proven by windows of kWindow tokens (state_bound.hpp).
 inline constexpr int kMaxWarmUp = 8;
-inline constexpr float kWarmUpLog2 = -20.0f;
+inline constexpr float kWarmUpLeft = 0x1p-20f;
+inline constexpr int kWindow = 16;
 
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each.
 enum class IoWarp : std::int32_t { kLoad = 0, kStore = 1, kScalars = 2, kInverse = 3 };

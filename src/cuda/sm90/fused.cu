@@ -55,7 +55,9 @@ __global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constan
   static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
   find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
   __syncthreads();
-  decide_warm_up(p, reinterpret_cast<float*>(shared_block), block_order(), block_share());
+  static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
+  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();  // the scratch is read no more
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
