@@ -6,10 +6,8 @@
 // the two kinds are the scores, whose diagonal is the squared length of the keys; the recurrence
 // takes its state to R and on to the end of the chunk.
 //
-// The four warps share every chunk, 32 channels each. A step is 8 channels of 32 tokens and stays
-// in the fragments of mma.sync from load to store. The gates of a step are computed beside the
-// factors of the step before: a warp is alone on its scheduler, so what hides latency has to come
-// from its own instructions.
+// Two warpgroups take chunks in turns; the four warps of one share a chunk, 32 channels each. A
+// step is 8 channels of 32 tokens and stays in the fragments of mma.sync from load to store.
 #pragma once
 
 #include "cuda/sm90/decays.cuh"
@@ -18,7 +16,7 @@
 
 namespace flash_kda::cuda::sm90 {
 
-inline constexpr int kPrepareBarrier = 3;  // named barrier of the warpgroup
+inline constexpr int kPrepareBarrier = 3;  // named barriers of the two warpgroups: 3 and 4
 inline constexpr int kSteps = 4;           // of a warp and chunk
 
 // As far as R reaches back, in log2 units, before it stays behind the end of the chunk
@@ -72,8 +70,9 @@ struct Preparer {
   }
 
   // `bias`: of the warp's channels.
-  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4],
-                                       std::uint32_t biases, ChannelStep& x) const {
+  __device__ __forceinline__ void load(int step, std::uint32_t biases, ChannelStep& x) const {
+    std::uint32_t ones[4];
+    make_lower_ones(ones);
     const std::uint32_t at = place(step);
     std::uint32_t tiles[4];  // of the gate, transposed: two tokens of channel l / 4 in each
     load_tiles_transposed(tiles, gates() + at);
@@ -134,139 +133,98 @@ struct Preparer {
   }
 };
 
-// Scores of a chunk, still being multiplied while the next chunk's gates are computed. Rows 0-31:
-// keys with keys, rows 32-63: queries with keys; 32 columns.
-struct PendingScores {
-  float score[16] = {};
-  std::uint32_t count = 0;  // chunks seen; the last of them is pending
-
-  __device__ __forceinline__ void start(std::uint32_t stage) {
-    pin(score);
-    begin_products();
-#pragma unroll
-    for (int k = 0; k < 8; ++k) {
-      const std::uint32_t step = (k % 4) * 32;
-      const std::uint32_t keys = StagePlan::kKeys + (k / 4) * kPairedHalf + step;
-      const std::uint32_t down = StagePlan::kGate + (k / 4) * kHalfTile + step;
-      multiply_shared_32(score, describe(kTokensByChannels, stage, keys),
-                         describe(kTokensByChannels, stage, down), k > 0);
-    }
-    commit_products();
-    ++count;
-  }
-
-  __device__ __forceinline__ void finish(std::uint32_t shared, int warp, const KeyNorm& norm) {
-    wait_products<0>();
-    pin(score);
-    if (count == 0) return;
-    const Turn<kStages> turn(count - 1);
-    const Turn<kPairs> score_turn(count - 1);
-    const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-    if (warp >= 2) {
-      store_query_scores(score, warp % 2, stage);
-      publish_to_async_proxy();
-      warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
-    } else {
-      const float2 rows = store_key_factors(score, warp, stage, norm);
-      sync_threads(kScoreBarrier, 64);  // sub-chunk 1 meets the keys of sub-chunk 0
-      wait_at(shared + SharedPlan::kScoreEmpty + 8 * score_turn.slot, score_turn.parity ^ 1);
-      store_key_scores(score, warp, rows,
-                       shared + SharedPlan::kScore + score_turn.slot * ScorePlan::kBytes, stage);
-      warp_arrive(shared + SharedPlan::kScoreFull + 8 * score_turn.slot);
-    }
-  }
-};
-
-// Chunk number `count` of those that the block sees, as prepare meets it.
+// Where a chunk is, and the two buffers of scores, one for each warpgroup.
 struct PreparedChunk {
   std::uint32_t shared;
   Turn<kStages> turn;
-  int tokens;
+  Turn<kPairs> score_turn;
 
+  __device__ __forceinline__ PreparedChunk(std::uint32_t shared_address, std::uint32_t count)
+      : shared(shared_address), turn(count), score_turn(count) {}
   __device__ __forceinline__ std::uint32_t stage() const {
     return shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   }
-  // Until k, q and g can be read: of a tail, with the rows blanked that do not exist.
-  __device__ __forceinline__ void wait_raw() const {
-    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-    if (tokens < kChunk) wait_normed();
-  }
-  // Until q has been summed and may be overwritten.
-  __device__ __forceinline__ void wait_normed() const {
-    wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
-  }
 };
 
-// The warp's part of a piece of work: chunks of one head, `length` tokens. Two steps a round, so
-// that the step ahead needs no moves; not more, since the loops of all roles together have to fit
-// the instruction cache.
-__device__ __forceinline__ void prepare_chunks(const Gate<GateForm::kBounded>& gate,
-                                               const std::uint32_t (&ones)[4], std::uint32_t shared,
-                                               int warp, int length, const KeyNorm& norm,
-                                               PendingScores& pending) {
-  const std::uint32_t biases = shared + SharedPlan::kBias + warp * 256;
-  const int first_piece = kSteps * warp;
-  ChannelStep even;
-  ChannelStep odd;
-  {
-    const PreparedChunk first = {shared, Turn<kStages>(pending.count), length};
-    first.wait_raw();
-    Preparer{gate, first.stage(), first_piece}.load(0, ones, biases, even);
+// E5, E6 of a chunk whose tiles are stored. Rows 0-31: keys with keys, rows 32-63: queries with
+// keys; 32 columns. The other warpgroup has the scheduler while this one waits.
+__device__ __forceinline__ void score_chunk(const PreparedChunk& chunk, int warp,
+                                            const KeyNorm& norm) {
+  const std::uint32_t stage = make_uniform(chunk.stage());
+  float score[16];
+  begin_products();
+#pragma unroll
+  for (int k = 0; k < 8; ++k) {
+    const std::uint32_t step = (k % 4) * 32;
+    const std::uint32_t keys = StagePlan::kKeys + (k / 4) * kPairedHalf + step;
+    const std::uint32_t down = StagePlan::kGate + (k / 4) * kHalfTile + step;
+    multiply_shared_32(score, describe(kTokensByChannels, stage, keys),
+                       describe(kTokensByChannels, stage, down), k > 0);
   }
-#pragma unroll 1
-  for (int left = length; left > 0; left -= kChunk) {
-    const PreparedChunk chunk = {shared, Turn<kStages>(pending.count), left};
-    const PreparedChunk next = {shared, Turn<kStages>(pending.count + 1), left - kChunk};
-    const Preparer preparer = {gate, make_uniform(chunk.stage()), first_piece};
-    chunk.wait_normed();
-    bool has_rest = false;
-#pragma unroll 1
-    for (int step = 0; step < kSteps; step += 2) {
-      const bool is_last = step == kSteps - 2;
-      __syncwarp();  // every lane has read its rows
-      preparer.load(step + 1, ones, biases, odd);
-      has_rest |= preparer.store(step, even);
-      if (!is_last) {
-        pending.finish(shared, warp, norm);
-      } else if (next.tokens > 0) {
-        next.wait_raw();
-      }
-      __syncwarp();
-      // After the last chunk this reads what is no longer needed.
-      const Preparer ahead = {gate, is_last && next.tokens > 0 ? next.stage() : preparer.stage,
-                              first_piece};
-      ahead.load((step + 2) % kSteps, ones, biases, even);
-      has_rest |= preparer.store(step + 1, odd);
-    }
-    const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
-    if (lane_index() == 0) {
-      store_shared(preparer.stage + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
-    }
+  commit_products();
+  wait_products<0>();
+  pin(score);
+  if (warp >= 2) {
+    store_query_scores(score, warp % 2, stage);
     publish_to_async_proxy();
-    sync_threads(kPrepareBarrier, kWarpgroup);
-    pending.start(preparer.stage);
+    warp_arrive(chunk.shared + SharedPlan::kReady + 8 * chunk.turn.slot);
+  } else {
+    const std::uint32_t slot = chunk.score_turn.slot;
+    const float2 rows = store_key_factors(score, warp, stage, norm);
+    // Sub-chunk 1 meets the keys of sub-chunk 0.
+    sync_threads(kScoreBarrier + static_cast<int>(slot), 64);
+    wait_at(chunk.shared + SharedPlan::kScoreEmpty + 8 * slot, chunk.score_turn.parity ^ 1);
+    store_key_scores(score, warp, rows,
+                     chunk.shared + SharedPlan::kScore + slot * ScorePlan::kBytes, stage);
+    warp_arrive(chunk.shared + SharedPlan::kScoreFull + 8 * slot);
   }
 }
 
-__device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared) {
+__device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& gate,
+                                              const PreparedChunk& chunk, std::uint32_t biases,
+                                              int warp, const KeyNorm& norm) {
+  wait_at(chunk.shared + SharedPlan::kRaw + 8 * chunk.turn.slot, chunk.turn.parity);
+  // Until q has been summed and may be overwritten, and the rows past a tail are blanked.
+  wait_at(chunk.shared + SharedPlan::kNormed + 8 * chunk.turn.slot, chunk.turn.parity);
+  const Preparer preparer = {gate, chunk.stage(), kSteps * warp};
+  bool has_rest = false;
+  // Rolled up: the loops of all roles together have to fit the instruction cache.
+#pragma unroll 1
+  for (int step = 0; step < kSteps; ++step) {
+    ChannelStep x;
+    preparer.load(step, biases, x);
+    __syncwarp();  // every lane has read its rows
+    has_rest |= preparer.store(step, x);
+  }
+  const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
+  if (lane_index() == 0) {
+    store_shared(chunk.stage() + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
+  }
+  publish_to_async_proxy();
+  sync_threads(kPrepareBarrier + static_cast<int>(chunk.score_turn.slot), kWarpgroup);
+  score_chunk(chunk, warp, norm);
+}
+
+// `group`: of the two warpgroups, takes the chunks whose number among all of the block is odd or
+// even as it is.
+__device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int group) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
-  const int lane = lane_index();
-  std::uint32_t ones[4];
-  make_lower_ones(ones);
+  const std::uint32_t biases = shared + SharedPlan::kBias + (4 * group + warp) * 128;
   const KeyNorm norm(p.inputs.qk_norm);
-  PendingScores pending;
+  std::uint32_t count = 0;
   for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
-    const std::int64_t channel = static_cast<std::int64_t>(item.head) * kDim + 32 * warp + lane;
-    store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * lane,
-                 gate.bias(load_bias(p.inputs, channel)));
+    const std::int64_t channel =
+        static_cast<std::int64_t>(item.head) * kDim + 32 * warp + lane_index();
+    store_shared(biases + 4 * lane_index(), gate.bias(load_bias(p.inputs, channel)));
     __syncwarp();
-    if (item.length > 0) {
-      prepare_chunks(gate, ones, shared, warp, item.length, norm, pending);
-    }
+    const std::uint32_t end = count + item.chunks();
+    std::uint32_t c = count + ((count ^ group) & 1);
+#pragma unroll 1
+    for (; c < end; c += 2) prepare_chunk(gate, PreparedChunk(shared, c), biases, warp, norm);
+    count = end;
   });
-  pending.finish(shared, warp, norm);
 }
 
 }  // namespace flash_kda::cuda::sm90

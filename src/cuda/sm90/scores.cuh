@@ -8,7 +8,8 @@
 
 namespace flash_kda::cuda::sm90 {
 
-inline constexpr int kScoreBarrier = 4;  // named barrier of the two warps that store Akk
+// Named barriers 5 and 6: the two warps that store Akk, by buffer.
+inline constexpr int kScoreBarrier = 5;
 
 // 16 x 16 blocks as two accumulator tiles each; index: row block, column block.
 struct Scores {
