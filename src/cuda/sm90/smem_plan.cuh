@@ -52,9 +52,9 @@ struct SharedPlan {
   static constexpr std::uint32_t kPartial = kOut + 2 * kTokenTile;  // fp32 sums of a pair's halves
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
-  static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
-  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: [8][32]
-  static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
+  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][32]
+  static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
   static constexpr std::uint32_t kRound = kShare + 48;  // int32 by warp of the recurrence
   static constexpr std::uint32_t kBarrier = kRound + 32;
