@@ -36,7 +36,12 @@ inline constexpr int kWindow = 16;
 
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each;
 // under kBounded warpgroup 4 prepares too.
-enum class IoWarp : std::int32_t { kLoad = 0, kStore = 1, kScalars = 2, kInverse = 3 };
+enum class IoWarp : std::int32_t {
+  kTransfers = 0,
+  kFirstScalars = 1,  // of sub-chunk 0
+  kSecondScalars = 2,
+  kInverse = 3
+};
 
 // How the gate is computed and where decays of a chunk are referenced (docs/numerics.md).
 enum class GateForm : std::int32_t {

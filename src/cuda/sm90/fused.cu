@@ -68,12 +68,11 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   if (warpgroup == 0) {
     shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {
-      case IoWarp::kLoad:
-        return run_load(p, shared);
-      case IoWarp::kStore:
-        return run_store(p, shared);
-      case IoWarp::kScalars:
-        return run_scalars(p, shared);
+      case IoWarp::kTransfers:
+        return run_transfers(p, shared);
+      case IoWarp::kFirstScalars:
+      case IoWarp::kSecondScalars:
+        return run_scalars(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
       case IoWarp::kInverse:
         return run_inverse(p, shared);
     }

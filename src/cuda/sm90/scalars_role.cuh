@@ -1,5 +1,5 @@
-// What a chunk needs once per token: beta, and the norms of queries (E1), half of them done by the
-// warp that loads. Rows of a tail that belong to nobody are blanked.
+// What a chunk needs once per token: beta and the norm of the query (E1); 16 tokens a warp. Rows of
+// a tail that belong to nobody are blanked.
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
@@ -47,11 +47,10 @@ __device__ __forceinline__ float sum_squares(std::uint32_t tile, int row) {
   return half + __shfl_xor_sync(0xffffffffu, half, 16);
 }
 
-// Factors of 16 outputs of chunk `count`, of which `tokens` exist: sub-chunk 0 is done by the warp
-// that loads, one chunk after it has asked for the tiles, sub-chunk 1 by run_scalars.
-__device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_t stage, int sub,
+// Factors of the outputs of 16 tokens of a chunk, of which `tokens` exist. `row`: the token of
+// lanes l and l + 16.
+__device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_t stage, int row,
                                               int tokens) {
-  const int row = sub * kSub + lane_index() % kSub;
   float out_scale = p.inputs.scale;
   // Rows past the tail are being blanked, and nobody reads their outputs.
   if (p.inputs.qk_norm == QkNorm::kL2) {
@@ -61,36 +60,37 @@ __device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_
   if (lane_index() < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
 }
 
-// beta of this lane's token of a chunk, as the caller has it.
-__device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkItem& item, int c) {
-  const int row = lane_index();
+// beta of token `row` of a chunk, as the caller has it.
+__device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkItem& item, int c,
+                                               int row) {
   if (row >= item.tokens(c)) return 0.0f;
   return load_scalar(p.inputs.beta, row_start(p.inputs.beta, item.batch_row,
                                               item.first + c * kChunk + row, item.head));
 }
 
-__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared) {
-  const int row = lane_index();
+// One warp of two: the tokens of sub-chunk `sub`.
+__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
+  const int row = sub * kSub + lane_index() % kSub;
   std::uint32_t count = 0;
   for_items(p, block_order(), [&](const WorkItem& item) {
-    float next_beta = load_raw_beta(p, item, 0);
+    float next_beta = load_raw_beta(p, item, 0, row);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const int tokens = item.tokens(c);
       const float raw_beta = next_beta;
-      next_beta = load_raw_beta(p, item, c + 1);  // on its way during this chunk
+      next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-      if (tokens < kChunk) {
+      if (tokens < kChunk && sub == 1) {
         blank_rows(stage, tokens, p.inputs.gate.kind);
         publish_to_async_proxy();  // TMA will write there again
         __syncwarp();
       }
-      scale_queries(p, stage, 1, tokens);
+      scale_queries(p, stage, row, tokens);
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta) : 0.0f;
-      store_shared(stage + StagePlan::kBeta + 4 * row, beta);
+      if (lane_index() < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }
   });

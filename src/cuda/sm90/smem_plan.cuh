@@ -56,7 +56,9 @@ struct SharedPlan {
   static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][32]
   static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
-  static constexpr std::uint32_t kRound = kShare + 48;  // int32 by warp of the recurrence
+  static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
+  static constexpr std::uint32_t kRound =
+      kOutPlace + 16 * kStages;  // int32 by warp of the recurrence
   static constexpr std::uint32_t kBarrier = kRound + 32;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
