@@ -104,6 +104,7 @@ template <int kK>
 __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__ PrepareParams p) {
   __shared__ PrepareStorage<kK> shared;
   wait_for_previous_kernel();
+  if (is_empty(p.chains)) return;
 
   const TokenInputs& in = p.inputs;
   const std::int64_t slot = blockIdx.x / in.v_heads;
@@ -113,6 +114,7 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
           ? place_of_chunk(p.sequences, slot)
           : place_of_side_chunk(p.sequences, p.checkpoints, slot - p.checkpoints.first_side_slot);
   if (place.count == 0) return;  // the line of places has gaps
+  if (!has_chain(p.chains, place.n, in.v_heads, head)) return;
 
   std::uint32_t q[kChunk];
   std::uint32_t k[kChunk];
