@@ -19,7 +19,7 @@ enum class Transfer : std::int32_t { kBox, kElements };
 struct CutCounts {
   std::uint32_t replayed = 0;  // zero or the caller's state, some chunks before their own
   std::uint32_t waited = 0;    // the state of the part before
-  std::uint32_t exact = 0;     // nothing: not proven, and the chain is left to the two kernels
+  std::uint32_t exact = 0;     // nothing: the chain is left to the two kernels
 };
 
 // Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares` and

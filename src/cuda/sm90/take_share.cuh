@@ -39,14 +39,17 @@ __device__ __forceinline__ void leave_unproven(const FusedParams& p, const Share
   const bool head = __syncthreads_or(left && share.head_chunks > 0 && place == share.end);
   const bool tail = __syncthreads_or(left && share.tail_skip > 0 && place == share.begin - 1);
   if (share.block == 0) {
-    if (cut) {
-      atomicAdd(left ? &scratch.counts.exact
-                     : (proven ? &scratch.counts.replayed : &scratch.counts.waited),
-                1u);
-    }
-    if (left) {
+    unsigned long long bit = 0;
+    if (cut && leaves) {
       const WorkItem chain = make_chain(p, order, place);
-      atomicOr(&scratch.unproven, 1ull << (chain.n * p.inputs.v_heads + chain.head));
+      bit = 1ull << (chain.n * p.inputs.v_heads + chain.head);
+    }
+    if (left) atomicOr(&scratch.unproven, bit);
+    __syncthreads();
+    if ((scratch.unproven & bit) != 0) {
+      atomicAdd(&scratch.counts.exact, 1u);
+    } else if (cut) {
+      atomicAdd(proven ? &scratch.counts.replayed : &scratch.counts.waited, 1u);
     }
   }
   __syncthreads();
