@@ -91,15 +91,16 @@ struct TokenInputs {
 };
 
 // Chains (sequences of one value head) that a launch has to do, by bit n * v_heads + head, at most
-// 64; null: all. The launch is sized for all; blocks of other chains end at once.
+// 64; null: all. Blocks of other chains end at once.
 using ChainSet = const unsigned long long*;
 
 struct PrepareParams {
   SequenceMap sequences;
   CheckpointParams checkpoints;
   TokenInputs inputs;
-  std::byte* images = nullptr;  // [slots + side_slots, HV] chunk images
-  ChainSet chains = nullptr;
+  std::byte* images = nullptr;    // [slots + side_slots, HV] chunk images
+  ChainSet chains = nullptr;      // not null: K = 128
+  std::int64_t image_places = 0;  // of `images`; set by the launch where `chains` are given
 };
 
 struct RecurrenceParams {
