@@ -3,6 +3,12 @@
 
 #include <cstdint>
 
+#if defined(__CUDACC__)
+#define FLASH_KDA_HOST_DEVICE __host__ __device__
+#else
+#define FLASH_KDA_HOST_DEVICE
+#endif
+
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kDim = 128;   // K and V
@@ -14,6 +20,7 @@ inline constexpr int kPairs = 2;   // score buffers; kGeneral: pairs of warps, e
 // Packed sequences are taken longest first when there are at most this many.
 inline constexpr int kMaxSorted = 512;
 
+// Threads that find a block's work, and run all of kGeneral.
 inline constexpr int kThreads = 512;
 inline constexpr int kWarpgroup = 128;
 
@@ -21,19 +28,20 @@ inline constexpr int kWarpgroup = 128;
 inline constexpr int kHandoverFlags = 8;
 inline constexpr int kHandoverFloats = kDim * kDim;
 
-// A part of a chain may start from zero this many chunks early, if the state from before is then
-// attenuated below 2^kWarmUpLog2 of its norm.
+// A part of a chain may start from zero this many chunks early, if at most kWarmUpLeft of the state
+// from before is then left. Proven by windows of kWindow tokens (state_bound.hpp).
 inline constexpr int kMaxWarmUp = 8;
-inline constexpr float kWarmUpLog2 = -20.0f;
+inline constexpr float kWarmUpLeft = 0x1p-20f;
+inline constexpr int kWindow = 16;
 
-// Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each.
-enum class IoWarp : std::int32_t { kLoad = 0, kStore = 1, kScalars = 2, kInverse = 3 };
-
-// Registers a thread after setmaxnreg: (io + prepare + 2 recurrence) * 128 threads = 64 Ki.
-inline constexpr int kIoRegisters = 40;
-inline constexpr int kPrepareRegisters = 136;
-inline constexpr int kRecurrenceRegisters = 168;
-static_assert(kIoRegisters + kPrepareRegisters + 2 * kRecurrenceRegisters == 512);
+// Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each;
+// under kBounded warpgroup 4 prepares too.
+enum class IoWarp : std::int32_t {
+  kTransfers = 0,
+  kFirstScalars = 1,  // of sub-chunk 0
+  kSecondScalars = 2,
+  kInverse = 3
+};
 
 // How the gate is computed and where decays of a chunk are referenced (docs/numerics.md).
 enum class GateForm : std::int32_t {
@@ -43,6 +51,36 @@ enum class GateForm : std::int32_t {
   // Any gate: decays are floored at -9 nats a token and referenced to the 8th token.
   kGeneral,
 };
+// Registers a thread of each role after setmaxnreg. A launch gives every thread the same number, a
+// multiple of 8; what some roles give back, others take.
+struct RoleRegisters {
+  int launch;
+  int io;
+  int prepare;
+  int recurrence;
+};
+
+// kBounded has a second warpgroup for prepare, so that two of its warps share a scheduler: one
+// alone waits for its own latencies most of the time. kGeneral sums scores in registers and needs
+// more of them.
+template <GateForm kForm>
+inline constexpr int kPrepareGroups = kForm == GateForm::kBounded ? 2 : 1;
+template <GateForm kForm>
+inline constexpr int kThreadsOf = (3 + kPrepareGroups<kForm>)*kWarpgroup;
+template <GateForm kForm>
+inline constexpr RoleRegisters kRegistersOf =
+    kForm == GateForm::kBounded
+        ? RoleRegisters{.launch = 96, .io = 32, .prepare = 56, .recurrence = 168}
+        : RoleRegisters{.launch = 128, .io = 40, .prepare = 136, .recurrence = 168};
+
+template <GateForm kForm>
+constexpr bool registers_fit() {
+  constexpr RoleRegisters r = kRegistersOf<kForm>;
+  constexpr int kGroups = kThreadsOf<kForm> / kWarpgroup;
+  return kGroups * r.launch * kWarpgroup <= 64 * 1024 &&
+         r.io + kPrepareGroups<kForm> * r.prepare + 2 * r.recurrence <= kGroups * r.launch;
+}
+static_assert(registers_fit<GateForm::kBounded>() && registers_fit<GateForm::kGeneral>());
 inline constexpr float kBoundedLimit = -5.0f;
 
 // Which states of a sequence a call keeps.

@@ -5,7 +5,7 @@
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
-#include "cuda/sm90/warm_up.cuh"
+#include "cuda/sm90/take_share.cuh"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -35,7 +35,8 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int scor
 // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
 __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   constexpr int kPieces = 2 * kScoreTile / 16;
-  for (int i = static_cast<int>(threadIdx.x); i < kStages * kPieces; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kStages * kPieces;
+       i += static_cast<int>(blockDim.x)) {
     const int stage = i / kPieces;
     store_shared_bits(shared + SharedPlan::kStage + stage * StagePlan::kBytes +
                           StagePlan::kInverse + (i % kPieces) * 16,
@@ -44,50 +45,51 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
 }
 
 template <GateForm kForm, Keeps kKeeps>
-__global__ void __launch_bounds__(kThreads, 1) fused_kernel(const __grid_constant__ FusedParams p) {
+__global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
+    fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   // Warps that write a chunk's Akk.
+  constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
   if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
   release_next_kernel();
-  static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
-  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
-  __syncthreads();
-  decide_warm_up(p, reinterpret_cast<float*>(shared_block), block_order(), block_share());
+  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared below by other threads
+  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
 
   if (warpgroup == 0) {
-    shrink_registers<kIoRegisters>();
+    shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {
-      case IoWarp::kLoad:
-        return run_load<kKeeps>(p, shared);
-      case IoWarp::kStore:
-        return run_store<kKeeps>(p, shared);
-      case IoWarp::kScalars:
-        return run_scalars<kKeeps>(p, shared);
+      case IoWarp::kTransfers:
+        return run_transfers<kKeeps>(p, shared);
+      case IoWarp::kFirstScalars:
+      case IoWarp::kSecondScalars:
+        return run_scalars<kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
       case IoWarp::kInverse:
         return run_inverse<kKeeps>(p, shared);
     }
-  } else if (warpgroup == 1) {
-    grow_registers<kPrepareRegisters>();
-    if constexpr (kForm == GateForm::kBounded) {
-      run_prepare<kKeeps>(p, shared);
-    } else {
-      run_prepare_pairs<kKeeps>(p, shared);
-    }
-  } else {
-    grow_registers<kRecurrenceRegisters>();
+  } else if (warpgroup == 2 || warpgroup == 3) {
+    grow_registers<kRegisters.recurrence>();
     run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
+  } else if constexpr (kForm == GateForm::kBounded) {
+    shrink_registers<kRegisters.prepare>();
+    run_prepare<kKeeps>(p, shared, warpgroup == 1 ? 0 : 1);
+  } else {
+    grow_registers<kRegisters.prepare>();
+    run_prepare_pairs<kKeeps>(p, shared);
   }
 }
 
 template <GateForm kForm, Keeps kKeeps>
-cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
-                        const LaunchContext& context) {
+cudaError_t launch_form(const FusedParams& params, int blocks, const LaunchContext& context) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(blocks));
+  shape.block = dim3(kThreadsOf<kForm>);
+  shape.shared_bytes = SharedPlan::kBytes;
   const auto kernel = fused_kernel<kForm, kKeeps>;
   const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -98,19 +100,15 @@ cudaError_t launch_form(const FusedParams& params, const LaunchShape& shape,
 }  // namespace
 
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(blocks));
-  shape.block = dim3(kThreads);
-  shape.shared_bytes = SharedPlan::kBytes;
   const GateSpec& gate = params.inputs.gate;
   const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
   // Kernels of their own, so that calls without checkpoints have the registers and the small loops.
   if (params.checkpoints.kind == CheckpointKind::kNone) {
-    return bounded ? launch_form<GateForm::kBounded, Keeps::kFinalState>(params, shape, context)
-                   : launch_form<GateForm::kGeneral, Keeps::kFinalState>(params, shape, context);
+    return bounded ? launch_form<GateForm::kBounded, Keeps::kFinalState>(params, blocks, context)
+                   : launch_form<GateForm::kGeneral, Keeps::kFinalState>(params, blocks, context);
   }
-  return bounded ? launch_form<GateForm::kBounded, Keeps::kCheckpoints>(params, shape, context)
-                 : launch_form<GateForm::kGeneral, Keeps::kCheckpoints>(params, shape, context);
+  return bounded ? launch_form<GateForm::kBounded, Keeps::kCheckpoints>(params, blocks, context)
+                 : launch_form<GateForm::kGeneral, Keeps::kCheckpoints>(params, blocks, context);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -1,31 +1,32 @@
 // The warp that inverts I + Akk (E7), 32 x 32, and multiplies its rows with n
 // and its columns with 1 / n (smem_plan.cuh).
 //
-//   I + Akk = | A     |    inverse = |  A^-1                      |
-//             | L10 D |              | -D^-1 L10 A^-1   D^-1      |
+//   | A     |-1   |  A^-1                      |
+//   | L   D |   = | -D^-1 L A^-1         D^-1  |
 //
-// A^-1 and D^-1 by forward substitution in fp32, a lane a column: a power series would overflow
-// fp16 for keys that repeat (docs/numerics.md, E7). The corner takes two products of 16 x 16.
+// from 8 to 16 and from 16 to 32. The four inverses of 8 x 8 by forward substitution in fp32, a
+// lane a column: a power series would overflow fp16 for keys that repeat (docs/numerics.md, E7).
+// The corners are fp16 products. Substitution of 16 x 16 took 1.7 times the instructions, most of
+// them waiting, and made this warp the slowest of the block.
 #pragma once
 
 #include "cuda/sm90/scores.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
-// Column lane % 16 of A^-1 (lanes 0-15) or D^-1 (lanes 16-31). Four solved rows at a time are
-// subtracted from all rows below: a row at a time would be one chain of 120 dependent products.
-__device__ __forceinline__ void substitute(std::uint32_t diagonal, float (&x)[kSub]) {
-  const int lane = lane_index();
-  const int column = lane % kSub;
-  const std::uint32_t half = static_cast<std::uint32_t>(lane / kSub);
+// Column lane % 8 of the inverse of diagonal block lane / 8.
+__device__ __forceinline__ void substitute(int lane, std::uint32_t diagonal, float (&x)[8]) {
+  const int block = lane / 8;
+  const int column = lane % 8;
+  const std::uint32_t first = diagonal + block % 2 * (8 * 128);
 #pragma unroll
-  for (int i = 0; i < kSub; ++i) x[i] = i == column ? 1.0f : 0.0f;
+  for (int i = 0; i < 8; ++i) x[i] = i == column ? 1.0f : 0.0f;
 #pragma unroll
-  for (int solved = 0; solved < kSub; solved += 4) {
+  for (int solved = 0; solved < 8; solved += 4) {
 #pragma unroll
-    for (int i = solved + 1; i < kSub; ++i) {
-      const std::uint32_t piece = (half * 4 + solved / 4) ^ (i & 7);
-      const float4 row = load_shared_4(diagonal + i * 128 + piece * 16);
+    for (int i = solved + 1; i < 8; ++i) {
+      const std::uint32_t piece = block / 2 * 4 + block % 2 * 2 + solved / 4;
+      const float4 row = load_shared_4(first + i * 128 + ((piece ^ i) << 4));
       x[i] -= row.x * x[solved];
       if (solved + 1 < i) x[i] -= row.y * x[solved + 1];
       if (solved + 2 < i) x[i] -= row.z * x[solved + 2];
@@ -34,16 +35,49 @@ __device__ __forceinline__ void substitute(std::uint32_t diagonal, float (&x)[kS
   }
 }
 
-// Columns as rows of [32][16] fp16.
-__device__ __forceinline__ void store_columns(std::uint32_t columns, const float (&x)[kSub]) {
-  const int lane = lane_index();
-#pragma unroll
-  for (int piece = 0; piece < 2; ++piece) {
-    const float* y = x + 8 * piece;
-    store_shared_bits(
-        columns + block_piece(lane, piece),
-        {pack_f16(y[0], y[1]), pack_f16(y[2], y[3]), pack_f16(y[4], y[5]), pack_f16(y[6], y[7])});
+// The four inverses of 8 x 8, fp16 tiles of mma.sync.
+struct SmallInverses {
+  std::uint32_t block[4];
+  std::uint32_t transposed[4];
+};
+__device__ __forceinline__ SmallInverses invert_small(int lane, std::uint32_t diagonal,
+                                                      std::uint32_t columns) {
+  const std::uint32_t mine = columns + 16 * lane;
+  {
+    float x[8];
+    substitute(lane, diagonal, x);
+    store_shared_bits(mine, {pack_f16(x[0], x[1]), pack_f16(x[2], x[3]), pack_f16(x[4], x[5]),
+                             pack_f16(x[6], x[7])});
   }
+  __syncwarp();
+  SmallInverses small;
+  load_tiles(small.transposed, mine);
+  load_tiles_transposed(small.block, mine);
+  __syncwarp();  // read, before the next chunk's are stored
+  return small;
+}
+
+// The corners of both inverses of 16 x 16: -D^-1 L A^-1 of 8 x 8 blocks, fp16 tiles.
+struct SmallCorners {
+  std::uint32_t of[2];
+};
+__device__ __forceinline__ SmallCorners multiply_small_corners(int lane, std::uint32_t diagonal,
+                                                               const SmallInverses& small) {
+  const int row = lane / 4;
+  const int t = lane % 4;
+  // L: rows 8-15, columns 0-7 of either half, as right operands that are L^T.
+  const std::uint32_t at = diagonal + (8 + row) * 128 + t % 2 * 8;
+  const float2 left = load_shared_2(at + ((t / 2 ^ row) << 4));
+  const float2 right = load_shared_2(at + ((4 + t / 2 ^ row) << 4));
+  // Both at once, as block diagonals. (L A^-1)^T = A^-T L^T, whose accumulators are the right
+  // operand of the next product.
+  const std::uint32_t a_transposed[4] = {small.transposed[0], 0, 0, small.transposed[2]};
+  float product[4];
+  multiply_f16(product, a_transposed, pack_f16(left.x, left.y), pack_f16(right.x, right.y));
+  const std::uint32_t d[4] = {small.block[1], 0, 0, small.block[3]};
+  float corner[4];
+  multiply_f16(corner, d, pack_f16(product[0], product[1]), pack_f16(product[2], product[3]));
+  return {{pack_f16(-corner[0], -corner[1]), pack_f16(-corner[2], -corner[3])}};
 }
 
 // Stores a 16 x 16 block, given as four accumulator-like pairs, with the factors of the lane's rows
@@ -52,11 +86,12 @@ struct BlockScale {
   float2 rows;
   float4 columns;
 };
-__device__ __forceinline__ BlockScale load_block_scale(std::uint32_t rows, std::uint32_t columns) {
-  const std::uint32_t at = rows + 4 * (lane_index() / 4);
-  return {{load_shared(at), load_shared(at + 32)}, load_columns(columns)};
+__device__ __forceinline__ BlockScale load_block_scale(int lane, std::uint32_t rows,
+                                                       std::uint32_t columns) {
+  const std::uint32_t at = rows + 4 * (lane / 4);
+  return {{load_shared(at), load_shared(at + 32)}, load_columns(lane, columns)};
 }
-__device__ __forceinline__ void store_block(std::uint32_t address, const float2 (&x)[4],
+__device__ __forceinline__ void store_block(int lane, std::uint32_t address, const float2 (&x)[4],
                                             const BlockScale& s) {
   const std::uint32_t tiles[4] = {
       pack_bf16(x[0].x * (s.rows.x * s.columns.x), x[0].y * (s.rows.x * s.columns.y)),
@@ -65,44 +100,35 @@ __device__ __forceinline__ void store_block(std::uint32_t address, const float2 
       pack_bf16(x[3].x * (s.rows.y * s.columns.z), x[3].y * (s.rows.y * s.columns.w))};
   store_tiles(address, tiles);
 }
-__device__ __forceinline__ void store_diagonal(std::uint32_t address, const std::uint32_t (&x)[4],
+__device__ __forceinline__ void store_diagonal(int lane, std::uint32_t address,
+                                               const std::uint32_t (&x)[4],
                                                const BlockScale& scale) {
   const float2 pairs[4] = {unpack_f16(x[0]), unpack_f16(x[1]), unpack_f16(x[2]), unpack_f16(x[3])};
-  store_block(address, pairs, scale);
+  store_block(lane, address, pairs, scale);
 }
 
-__device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint32_t columns,
-                                                  std::uint32_t stage) {
-  const int lane = lane_index();
-  {
-    float x[kSub];
-    substitute(score + ScorePlan::kDiagonal, x);
-    store_columns(columns, x);
-  }
-  __syncwarp();
-  const std::uint32_t out = stage + StagePlan::kInverse;
+__device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
+                                                  std::uint32_t columns, std::uint32_t stage) {
   const std::uint32_t row = lane % 16;
   const std::uint32_t piece = lane / 16;
-  const std::uint32_t transposed = block_piece((lane / 16) * 8 + lane % 8, lane / 8 % 2);
-  const std::uint32_t straight = block_piece(row, piece);
+  const std::uint32_t out = stage + StagePlan::kInverse;
   const std::uint32_t norm = stage + StagePlan::kNorm;
   const std::uint32_t length = stage + StagePlan::kLength;
-  std::uint32_t d_inverse[4];
-  {
-    std::uint32_t a_inverse[4];
-    load_tiles_transposed(a_inverse, columns + transposed);
-    store_diagonal(out + score_piece(row, piece), a_inverse, load_block_scale(norm, length));
-    load_tiles_transposed(d_inverse, columns + 512 + transposed);
-    store_diagonal(out + score_piece(16 + row, 2 + piece), d_inverse,
-                   load_block_scale(norm + 4 * kSub, length + 4 * kSub));
-  }
-  // (L10 A^-1)^T = A^-T L10^T, whose accumulators are the right operand of the next product.
+  const SmallInverses small = invert_small(lane, score + ScorePlan::kDiagonal, columns);
+  const SmallCorners corners = multiply_small_corners(lane, score + ScorePlan::kDiagonal, small);
+  const std::uint32_t a_inverse[4] = {small.block[0], corners.of[0], 0, small.block[1]};
+  const std::uint32_t d_inverse[4] = {small.block[2], corners.of[1], 0, small.block[3]};
+  store_diagonal(lane, out + score_piece(row, piece), a_inverse,
+                 load_block_scale(lane, norm, length));
+  store_diagonal(lane, out + score_piece(16 + row, 2 + piece), d_inverse,
+                 load_block_scale(lane, norm + 4 * kSub, length + 4 * kSub));
+  // As above: (L A^-1)^T first.
   float product[8];
   {
-    std::uint32_t a_transposed[4];
+    const std::uint32_t a_transposed[4] = {small.transposed[0], 0, transpose_tile(corners.of[0]),
+                                           small.transposed[1]};
     std::uint32_t lower[4];
-    load_tiles(a_transposed, columns + straight);
-    load_tiles(lower, score + ScorePlan::kLower + straight);
+    load_tiles(lower, score + ScorePlan::kLower + block_piece(row, piece));
     multiply_f16(product, a_transposed, lower[0], lower[2]);
     multiply_f16(product + 4, a_transposed, lower[1], lower[3]);
   }
@@ -115,7 +141,8 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
                            {-corner[2], -corner[3]},
                            {-corner[4], -corner[5]},
                            {-corner[6], -corner[7]}};
-  store_block(out + score_piece(16 + row, piece), pairs, load_block_scale(norm + 4 * kSub, length));
+  store_block(lane, out + score_piece(16 + row, piece), pairs,
+              load_block_scale(lane, norm + 4 * kSub, length));
 }
 
 template <Keeps kKeeps>
@@ -125,13 +152,14 @@ __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t 
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
       const Turn<kPairs> pair(count);
+      const int lane = fresh_lane();
       wait_at(shared + SharedPlan::kScoreFull + 8 * pair.slot, pair.parity);
-      invert_unit_lower(shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes,
+      invert_unit_lower(lane, shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes,
                         shared + SharedPlan::kColumns,
                         shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
       publish_to_async_proxy();
       __syncwarp();
-      if (lane_index() == 0) {
+      if (lane == 0) {
         arrive_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot);
         arrive_at(shared + SharedPlan::kReady + 8 * turn.slot);
       }

@@ -1,9 +1,8 @@
-// The warps that move tokens: loads into the stages, stores of finished outputs.
+// The warp that moves tokens: loads into the stages, stores of finished outputs.
 #pragma once
 
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
-#include "cuda/sm90/scalars_role.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/two_kernel/row_io.cuh"
 
@@ -28,54 +27,40 @@ __device__ __forceinline__ void load_rows(const RowTensor& tensor, const BoxPlac
   }
 }
 
-template <Keeps kKeeps>
-__device__ __forceinline__ void run_load(const FusedParams& p, std::uint32_t shared) {
-  std::uint32_t count = 0;
-  const bool leader = lane_index() == 0;
-  // The chunk before this one, whose queries are not summed yet: its tokens, or 0.
-  int pending = 0;
-  const auto scale_pending = [&] {
-    if (pending > 0) scale_queries(p, shared, count - 1, pending);
-    pending = 0;
-  };
-  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
-    const int qk_head = item.head / p.inputs.heads_per_qk_head;
-    for (int c = 0; c < item.chunks(); ++c, ++count) {
-      const Turn<kStages> turn(count);
-      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-      const std::uint32_t raw = shared + SharedPlan::kRaw + 8 * turn.slot;
-      const BoxPlace of_qk = {item.first + c * kChunk, qk_head, item.batch_row};
-      const BoxPlace of_v = {item.first + c * kChunk, item.head, item.batch_row};
-      // With every stage in use the norms come first: waiting would take a stage from the pipeline.
-      const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * turn.slot;
-      if (!is_done_at(empty, turn.parity ^ 1)) scale_pending();
-      wait_at(empty, turn.parity ^ 1);
-      if (p.loads == Transfer::kBox) {
-        if (leader) {
-          arrive_expecting_at(raw, StagePlan::kRawBytes);
+// Where the outputs of a chunk go; `tokens` is 0 if another block writes them.
+struct OutPlace {
+  BoxPlace at;
+  std::int32_t tokens;
+};
+__device__ __forceinline__ OutPlace& out_place(std::uint32_t slot) {
+  static_assert(sizeof(OutPlace) == 16);
+  return reinterpret_cast<OutPlace*>(shared_block + SharedPlan::kOutPlace)[slot];
+}
+
+__device__ __forceinline__ void load_chunk(const FusedParams& p, const WorkItem& item, int c,
+                                           std::uint32_t stage, std::uint32_t raw) {
+  const BoxPlace of_v = {item.first + c * kChunk, item.head, item.batch_row};
+  const BoxPlace of_qk = {of_v.token, item.head / p.inputs.heads_per_qk_head, item.batch_row};
+  if (p.loads == Transfer::kBox) {
+    if (lane_index() == 0) {
+      arrive_expecting_at(raw, StagePlan::kRawBytes);
 #pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const std::uint32_t at = stage + half * kPairedHalf;
-            load_box(at + StagePlan::kKeys, p.k_map, of_qk, half, raw);
-            load_box(at + StagePlan::kQuery, p.q_map, of_qk, half, raw);
-          }
-          load_box(stage + StagePlan::kGate, p.g_map, of_v, 0, raw);
-          load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
-        }
-      } else {
-        const int tokens = item.tokens(c);
-        load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
-        load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
-        load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate, kHalfTile);
-        load_rows(p.v, of_v, tokens, stage + StagePlan::kValue, kHalfTile);
-        warp_arrive(raw);
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t at = stage + half * kPairedHalf;
+        load_box(at + StagePlan::kKeys, p.k_map, of_qk, half, raw);
+        load_box(at + StagePlan::kQuery, p.q_map, of_qk, half, raw);
       }
-      __syncwarp();
-      scale_pending();
-      pending = item.tokens(c);
+      load_box(stage + StagePlan::kGate, p.g_map, of_v, 0, raw);
+      load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
     }
-  });
-  scale_pending();
+  } else {
+    const int tokens = item.tokens(c);
+    load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
+    load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
+    load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate, kHalfTile);
+    load_rows(p.v, of_v, tokens, stage + StagePlan::kValue, kHalfTile);
+    warp_arrive(raw);
+  }
 }
 
 // A box would overwrite what follows the sequence, so the rows of a tail leave one by one.
@@ -92,30 +77,52 @@ __device__ __forceinline__ void store_rows(const RowTensor& tensor, const BoxPla
   }
 }
 
+// Outputs of chunk `count`.
+__device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t shared,
+                                            std::uint32_t count, const OutPlace& place) {
+  const Turn<2> turn(count);
+  const std::uint32_t tile = shared + SharedPlan::kOut + turn.slot * kTokenTile;
+  wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
+  if (place.tokens == kChunk && p.stores == Transfer::kBox) {
+    if (lane_index() == 0) {
+      store_box(p.out_map, place.at, tile);
+      commit_stores();
+      wait_stores_read();
+    }
+  } else {
+    store_rows(p.out, place.at, place.tokens, tile);
+  }
+  warp_arrive(shared + SharedPlan::kOutEmpty + 8 * turn.slot);
+}
+
+// The recurrence gives back a stage and hands out outputs at the same moment, so one warp waits for
+// both: it refills the stage, then sends the outputs of the chunk that was there.
 template <Keeps kKeeps>
-__device__ __forceinline__ void run_store(const FusedParams& p, std::uint32_t shared) {
+__device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
+#pragma unroll 1
     for (int c = 0; c < item.chunks(); ++c, ++count) {
-      const Turn<2> turn(count);
-      const std::uint32_t tile = shared + SharedPlan::kOut + turn.slot * kTokenTile;
-      const BoxPlace at = {item.first + c * kChunk, item.head, item.batch_row};
-      const int tokens = item.tokens(c);
-      wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
-      if (c < item.replay) {
-        // Another block's outputs.
-      } else if (tokens == kChunk && p.stores == Transfer::kBox) {
-        if (lane_index() == 0) {
-          store_box(p.out_map, at, tile);
-          commit_stores();
-          wait_stores_read();
-        }
-      } else {
-        store_rows(p.out, at, tokens, tile);
+      const Turn<kStages> turn(count);
+      wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
+      load_chunk(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
+                 shared + SharedPlan::kRaw + 8 * turn.slot);
+      OutPlace done = {};
+      if (count >= kStages) done = out_place(turn.slot);
+      __syncwarp();
+      if (lane_index() == 0) {
+        out_place(turn.slot) = {{item.first + c * kChunk, item.head, item.batch_row},
+                                c < item.replay ? 0 : item.tokens(c)};
       }
-      warp_arrive(shared + SharedPlan::kOutEmpty + 8 * turn.slot);
+      __syncwarp();
+      if (count >= kStages) store_chunk(p, shared, count - kStages, done);
     }
   });
+  const std::uint32_t first = count < kStages ? 0 : count - kStages;
+#pragma unroll 1
+  for (std::uint32_t i = first; i < count; ++i) {
+    store_chunk(p, shared, i, out_place(Turn<kStages>(i).slot));
+  }
   if (lane_index() == 0) wait_stores();
 }
 

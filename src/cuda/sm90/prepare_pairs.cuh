@@ -19,18 +19,16 @@ __device__ __forceinline__ void multiply_tiles(std::uint32_t (&product)[4],
   for (int r = 0; r < 4; ++r) product[r] = multiply_bf16(a[r], b[r]);
 }
 
-// Keys as the recurrence wants them, times beta n^2 of their rows: a factor rounded with the decay
-// of the sub-chunk before would be an error of all channels of a row.
-__device__ __forceinline__ void scale_keys(std::uint32_t (&k_gamma)[4], const std::uint32_t (&k)[4],
-                                           const std::uint32_t (&decay)[4], float2 rows,
-                                           const float4& columns) {
+// Keys of the second sub-chunk as seen from the start of the first: its decay `before` is joined in
+// fp32, where a rounded one would be an error of all tokens of a channel.
+__device__ __forceinline__ void decay_keys(std::uint32_t (&k_gamma)[4], const std::uint32_t (&k)[4],
+                                           const std::uint32_t (&decay)[4],
+                                           const float (&before)[4]) {
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
-    const float row = r % 2 == 0 ? rows.x : rows.y;
-    const float left = row * (r < 2 ? columns.x : columns.z);
-    const float right = row * (r < 2 ? columns.y : columns.w);
-    k_gamma[r] = pack_bf16(low_bf16(k[r]) * (low_bf16(decay[r]) * left),
-                           high_bf16(k[r]) * (high_bf16(decay[r]) * right));
+    const int h = 2 * (r / 2);
+    k_gamma[r] = pack_bf16(low_bf16(k[r]) * (low_bf16(decay[r]) * before[h]),
+                           high_bf16(k[r]) * (high_bf16(decay[r]) * before[h + 1]));
   }
 }
 
@@ -55,7 +53,6 @@ struct PairPreparer {
   std::uint32_t keys, query, gates;  // this warp's half of the three tiles
   std::uint32_t bias;                // of its 64 channels
   std::uint32_t gamma;               // where gamma_last of its channels goes
-  std::uint32_t key_scale;
 
   // 16 channels of 32 tokens.
   __device__ __forceinline__ void step(int step, Scores& scores) const {
@@ -88,7 +85,7 @@ struct PairPreparer {
     float second_total[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      second_total[i] = exp2_approx(from_last_quad(sums[1][4 * (i / 2) + 2 + i % 2]));
+      second_total[i] = exp2_approx(from_last_quad(lane_index(), sums[1][4 * (i / 2) + 2 + i % 2]));
     }
 #pragma unroll
     for (int sub = 0; sub < 2; ++sub) {
@@ -114,14 +111,9 @@ struct PairPreparer {
       if (sub == 1) {
         add_scores(scores.kk10, k_gamma, first_to_end);
         add_scores(scores.qk10, q_gamma, first_to_end);
+        decay_keys(k_gamma, k, decays.from_start, first_total);
         decay_columns(q_gamma, first_total);
       }
-      const std::uint32_t rows = key_scale + 64 * sub + 4 * (lane / 4);
-      const float4 before =
-          sub == 0 ? float4{1.0f, 1.0f, 1.0f, 1.0f}
-                   : float4{first_total[0], first_total[1], first_total[2], first_total[3]};
-      scale_keys(k_gamma, k, decays.from_start, {load_shared(rows), load_shared(rows + 32)},
-                 before);
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
       if (sub == 0) {
@@ -147,14 +139,14 @@ struct PairPreparer {
 __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGeneral>& gate,
                                                       const std::uint32_t (&ones)[4],
                                                       std::uint32_t shared, std::uint32_t count,
-                                                      int warp) {
+                                                      int warp, const NormRule& norm) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
   const Turn<kPairs> pair_turn(count);
   const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
   wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-  // Norms are needed only at the end, but k and q must have been summed before they are rewritten.
+  // Norms are needed only at the end, but q must have been summed before it is rewritten.
   wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
 
   Scores scores;
@@ -165,8 +157,7 @@ __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGene
                                    stage + StagePlan::kQuery + half * kPairedHalf,
                                    stage + StagePlan::kGate + half * kHalfTile,
                                    shared + SharedPlan::kBias + warp * 256,
-                                   stage + StagePlan::kGamma + half * 64,
-                                   stage + StagePlan::kKeyScale};
+                                   stage + StagePlan::kGamma + half * 64};
 #pragma unroll 1
     for (int step = 0; step < 4; ++step) preparer.step(step, scores);
   }
@@ -185,9 +176,9 @@ __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGene
   receive_scores(scores, exchange);
   const std::uint32_t score = shared + SharedPlan::kScore + pair * ScorePlan::kBytes;
   wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair, pair_turn.parity ^ 1);
-  store_all_kk(scores, score, stage);
+  store_all_kk(lane_index(), scores, score, stage, norm);
   warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair);
-  store_all_qk(scores, stage);
+  store_all_qk(lane_index(), scores, stage);
   publish_to_async_proxy();
   warp_arrive(ready);
 }
@@ -200,6 +191,7 @@ __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uin
   std::uint32_t ones[4];
   make_lower_ones(ones);
   std::uint32_t count = 0;
+  const NormRule norm(p.inputs.qk_norm);
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kGeneral> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
@@ -211,7 +203,7 @@ __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uin
     __syncwarp();
     const int chunks = item.chunks();
     for (int c = (static_cast<int>(count) ^ pair) & 1; c < chunks; c += 2) {
-      prepare_chunk_by_pair(gate, ones, shared, count + c, warp);
+      prepare_chunk_by_pair(gate, ones, shared, count + c, warp, norm);
     }
     count += chunks;
   });

@@ -64,20 +64,44 @@ __device__ __forceinline__ float4 load_token_factors(std::uint32_t factors, int 
   return {left.x, left.y, right.x, right.y};
 }
 
-// w = beta n v: the first n of what a key predicts is in the inverse, as the keys in shared memory
-// hold beta n^2.
-__device__ __forceinline__ void load_values(std::uint32_t half_tile, std::uint32_t beta,
-                                            TokensTile& w) {
+// The values of a chunk times beta n, and beta n^2 of its tokens. The first n of what a key
+// predicts is in the inverse.
+struct ScaledValues {
+  TokensTile v;
+  float4 key_scale[2];
+};
+__device__ __forceinline__ ScaledValues load_values(std::uint32_t half_tile, std::uint32_t stage) {
+  ScaledValues w;
   const std::uint32_t address = value_tiles(half_tile);
 #pragma unroll
   for (int b = 0; b < 2; ++b) {
     std::uint32_t v[4];
     load_tiles_transposed(v, address + b * 2048);
-    const float4 f = load_token_factors(beta, b);
-    w[8 * b + 0] = low_bf16(v[0]) * f.x, w[8 * b + 1] = high_bf16(v[0]) * f.y;
-    w[8 * b + 2] = low_bf16(v[2]) * f.x, w[8 * b + 3] = high_bf16(v[2]) * f.y;
-    w[8 * b + 4] = low_bf16(v[1]) * f.z, w[8 * b + 5] = high_bf16(v[1]) * f.w;
-    w[8 * b + 6] = low_bf16(v[3]) * f.z, w[8 * b + 7] = high_bf16(v[3]) * f.w;
+    const float4 f = load_token_factors(stage + StagePlan::kValueScale, b);
+    float* x = w.v + 8 * b;
+    x[0] = low_bf16(v[0]) * f.x, x[1] = high_bf16(v[0]) * f.y;
+    x[2] = low_bf16(v[2]) * f.x, x[3] = high_bf16(v[2]) * f.y;
+    x[4] = low_bf16(v[1]) * f.z, x[5] = high_bf16(v[1]) * f.w;
+    x[6] = low_bf16(v[3]) * f.z, x[7] = high_bf16(v[3]) * f.w;
+    w.key_scale[b] = load_token_factors(stage + StagePlan::kKeyScale, b);
+  }
+  return w;
+}
+
+// beta n v - beta n^2 k S, from k S; rounded, as the left operand of the next product. Not in
+// place: ptxas serialises a kernel that writes accumulators while any wgmma runs.
+__device__ __forceinline__ void subtract_predictions(const ScaledValues& values,
+                                                     const TokensTile& predicted,
+                                                     std::uint32_t (&operand)[8]) {
+#pragma unroll
+  for (int b = 0; b < 2; ++b) {
+    const float4 f = values.key_scale[b];
+    const float* v = values.v + 8 * b;
+    const float* x = predicted + 8 * b;
+    operand[4 * b + 0] = pack_bf16(fmaf(-f.x, x[0], v[0]), fmaf(-f.y, x[1], v[1]));
+    operand[4 * b + 1] = pack_bf16(fmaf(-f.x, x[2], v[2]), fmaf(-f.y, x[3], v[3]));
+    operand[4 * b + 2] = pack_bf16(fmaf(-f.z, x[4], v[4]), fmaf(-f.w, x[5], v[5]));
+    operand[4 * b + 3] = pack_bf16(fmaf(-f.z, x[6], v[6]), fmaf(-f.w, x[7], v[7]));
   }
 }
 
@@ -134,7 +158,6 @@ template <GateForm kForm>
 __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
                                       TokensTile& o) {
   TokensTile w;
-  load_values(values, stage + StagePlan::kBeta, w);
   std::uint32_t s[32];
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
   if constexpr (kForm == GateForm::kBounded) {
@@ -144,14 +167,14 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   if constexpr (kForm == GateForm::kGeneral) {
     decay_state(load_channel_factors(stage + StagePlan::kGamma), state);
   }
-  pin(state), pin(w), pin(s);
+  pin(state), pin(s);
 
-  // w = beta n (v - n k_gamma S), then o = q_gamma S without the factors of its rows.
+  // w = k_gamma S and o = q_gamma S, without the factors of their rows.
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
     const std::uint32_t at = (k / 4) * kPairedHalf + (k % 4) * 32;
-    multiply_negated_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), 1);
+    multiply_32(w, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kKeys), k > 0);
   }
   commit_products();
 #pragma unroll
@@ -160,13 +183,14 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
     multiply_32(o, s + 4 * k, describe(kTokensByChannels, stage, at + StagePlan::kQuery), k > 0);
   }
   commit_products();
+  const ScaledValues scaled = load_values(values, stage);  // in the shadow of the products
   wait_products<1>();
   pin(w);
 
   // n v_new = (n Akk_inv / n) w: times the norm factors of the keys that it will meet. The diagonal
   // of the inverse is exactly 1, so rounding it costs nothing.
   std::uint32_t operand[8];
-  round_pairs(w, operand);
+  subtract_predictions(scaled, w, operand);
   pin(operand);
   TokensTile v_new;
   begin_products();

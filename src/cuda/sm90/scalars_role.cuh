@@ -1,5 +1,5 @@
-// What a chunk needs once per token: norms (E1) and beta. One warp does keys and beta, and blanks
-// the rows of a tail that belong to nobody; the warp that loads does the queries.
+// What a chunk needs once per token: beta and the norm of the query (E1); 16 tokens a warp. Rows of
+// a tail that belong to nobody are blanked.
 #pragma once
 
 #include "cuda/sm90/pieces.cuh"
@@ -29,84 +29,70 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
   }
 }
 
-// The sum of squares of row lane_index() of keys or queries (E1). Plain arithmetic, not the
-// diagonal of X X^T: tensor cores belong to the recurrence, and a warp that shares them was the
-// slowest role.
-__device__ __forceinline__ float sum_squares(std::uint32_t tile) {
-  const std::uint32_t row = lane_index();
+// The sum of squares of a row of queries (E1), to lanes l and l + 16, each of which reads 64
+// channels. `row`: of lane l % 16. Plain arithmetic, not the diagonal of Q Q^T: tensor cores belong
+// to the recurrence, and a warp that shares them was the slowest role.
+__device__ __forceinline__ float sum_squares(int lane, std::uint32_t tile, int row) {
+  const std::uint32_t at = tile + lane / 16 * kPairedHalf;
   float sum[4] = {};
-#pragma unroll 2  // 4 loads in flight; more would cost the instruction cache
-                  // (docs/hopper_kernel.md)
+#pragma unroll 4  // loads in flight; more would cost the instruction cache (docs/hopper_kernel.md)
   for (int piece = 0; piece < 8; ++piece) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const uint4 x = load_shared_bits(tile + half * kPairedHalf + token_piece(row, piece));
-      sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
-      sum[1] = fmaf(low_bf16(x.y), low_bf16(x.y), fmaf(high_bf16(x.y), high_bf16(x.y), sum[1]));
-      sum[2] = fmaf(low_bf16(x.z), low_bf16(x.z), fmaf(high_bf16(x.z), high_bf16(x.z), sum[2]));
-      sum[3] = fmaf(low_bf16(x.w), low_bf16(x.w), fmaf(high_bf16(x.w), high_bf16(x.w), sum[3]));
-    }
+    const uint4 x = load_shared_bits(at + token_piece(row, piece));
+    sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
+    sum[1] = fmaf(low_bf16(x.y), low_bf16(x.y), fmaf(high_bf16(x.y), high_bf16(x.y), sum[1]));
+    sum[2] = fmaf(low_bf16(x.z), low_bf16(x.z), fmaf(high_bf16(x.z), high_bf16(x.z), sum[2]));
+    sum[3] = fmaf(low_bf16(x.w), low_bf16(x.w), fmaf(high_bf16(x.w), high_bf16(x.w), sum[3]));
   }
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  const float half = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return half + __shfl_xor_sync(0xffffffffu, half, 16);
 }
 
-// Factors of the outputs of chunk `count`, of which `tokens` exist. Done by the warp that loads,
-// one chunk after it has asked for the tiles.
-__device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_t shared,
-                                              std::uint32_t count, int tokens) {
-  const Turn<kStages> turn(count);
-  const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-  const int row = lane_index();
-  wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+// Factors of the outputs of 16 tokens of a chunk, of which `tokens` exist. `row`: the token of
+// lanes l and l + 16.
+__device__ __forceinline__ void scale_queries(const FusedParams& p, int lane, std::uint32_t stage,
+                                              int row, int tokens) {
   float out_scale = p.inputs.scale;
   // Rows past the tail are being blanked, and nobody reads their outputs.
-  if (p.inputs.qk_norm == QkNorm::kL2 && row < tokens) {
-    out_scale *= rsqrt_approx(sum_squares(stage + StagePlan::kQuery) + 1e-6f);
+  if (p.inputs.qk_norm == QkNorm::kL2) {
+    const float of_q = sum_squares(lane, stage + StagePlan::kQuery, min(row, tokens - 1));
+    out_scale *= rsqrt_approx(of_q + 1e-6f);
   }
-  store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
-  warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
+  if (lane < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
 }
 
-// beta of this lane's token of a chunk, as the caller has it.
-__device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkItem& item, int c) {
-  const int row = lane_index();
+// beta of token `row` of a chunk, as the caller has it.
+__device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkItem& item, int c,
+                                               int row) {
   if (row >= item.tokens(c)) return 0.0f;
   return load_scalar(p.inputs.beta, row_start(p.inputs.beta, item.batch_row,
                                               item.first + c * kChunk + row, item.head));
 }
 
+// One warp of two: the tokens of sub-chunk `sub`.
 template <Keeps kKeeps>
-__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared) {
-  const int row = lane_index();
+__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
-    float next_beta = load_raw_beta(p, item, 0);
+    float next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
+      const int lane = fresh_lane();
+      const int row = sub * kSub + lane % kSub;
       const Turn<kStages> turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const int tokens = item.tokens(c);
       const float raw_beta = next_beta;
-      next_beta = load_raw_beta(p, item, c + 1);  // on its way during this chunk
+      next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-      if (tokens < kChunk) {
+      if (tokens < kChunk && sub == 1) {
         blank_rows(stage, tokens, p.inputs.gate.kind);
+        publish_to_async_proxy();  // TMA will write there again
         __syncwarp();
       }
-      float norm = 1.0f;
-      float length = 1.0f;
-      if (p.inputs.qk_norm == QkNorm::kL2) {
-        const float of_k = sum_squares(stage + StagePlan::kKeys) + 1e-6f;
-        norm = rsqrt_approx(of_k);
-        length = of_k * norm;
-      }
+      scale_queries(p, lane, stage, row, tokens);
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta) : 0.0f;
-      store_shared(stage + StagePlan::kNorm + 4 * row, norm);
-      store_shared(stage + StagePlan::kLength + 4 * row, length);
-      store_shared(stage + StagePlan::kBeta + 4 * row, beta * norm);
-      store_shared(stage + StagePlan::kKeyScale + 4 * row, beta * norm * norm);
-      publish_to_async_proxy();  // blanked rows lie where TMA will write again
+      if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }
   });

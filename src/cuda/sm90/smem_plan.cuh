@@ -11,9 +11,9 @@ namespace flash_kda::cuda::sm90 {
 
 // One chunk on its way through the block. Regions are rewritten in place.
 //   region  after TMA   after prepare, kBounded   kGeneral
-//   kKeys   k           beta n^2 k 2^(G_i - R)    beta n k_gamma
+//   kKeys   k           k 2^(G_i - R)             k_gamma
 //   kQuery  q           q 2^(G_i - R)             q_gamma / out scale
-//   kGate   g           k 2^(R - G_i)             k_to_end / n
+//   kGate   g           k 2^(R - G_i)             k_to_end
 //   kValue  v           v                         v
 struct StagePlan {
   static constexpr std::uint32_t kKeys = 0;
@@ -26,11 +26,12 @@ struct StagePlan {
   // Decays of channels: gamma_last; kBounded: 2^R.
   static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;  // fp32
   // Factors of a token, fp32. n is the norm factor of its key (E1).
-  static constexpr std::uint32_t kNorm = kGamma + 4 * kGammaPitch;    // n
-  static constexpr std::uint32_t kLength = kNorm + 4 * kChunk;        // 1 / n
-  static constexpr std::uint32_t kBeta = kLength + 4 * kChunk;        // beta * n
-  static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;      // scale * norm factor of q
-  static constexpr std::uint32_t kKeyScale = kOutScale + 4 * kChunk;  // beta * n^2
+  static constexpr std::uint32_t kNorm = kGamma + 4 * kGammaPitch;      // n
+  static constexpr std::uint32_t kLength = kNorm + 4 * kChunk;          // 1 / n
+  static constexpr std::uint32_t kBeta = kLength + 4 * kChunk;          // beta
+  static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;        // scale * norm factor of q
+  static constexpr std::uint32_t kValueScale = kOutScale + 4 * kChunk;  // beta * n
+  static constexpr std::uint32_t kKeyScale = kValueScale + 4 * kChunk;  // beta * n^2
   // kBounded: 2^(G_31 - R), and a word of each prepare warp: whether one of them is not 1.
   static constexpr std::uint32_t kRest = kKeyScale + 4 * kChunk;
   static constexpr std::uint32_t kHasRest = kRest + 4 * kGammaPitch;
@@ -51,11 +52,13 @@ struct SharedPlan {
   static constexpr std::uint32_t kPartial = kOut + 2 * kTokenTile;  // fp32 sums of a pair's halves
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
-  static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [32][16]
-  static constexpr std::uint32_t kBias = kColumns + 1024;  // fp32 [4 warps][64], kBounded: 32
-  static constexpr std::uint32_t kOrder = kBias + 1024;    // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
+  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][32]
+  static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
-  static constexpr std::uint32_t kRound = kShare + 48;     // int32 by warp of the recurrence
+  static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
+  static constexpr std::uint32_t kRound =
+      kOutPlace + 16 * kStages;                            // int32 by warp of the recurrence
   static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
   static constexpr std::uint32_t kBarrier = kProgress + 8 * 16;
 

@@ -53,23 +53,6 @@ __device__ __forceinline__ void multiply_32(float (&d)[16], const std::uint32_t*
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
 }
 
-// d (+)= -a b.
-__device__ __forceinline__ void multiply_negated_32(float (&d)[16], const std::uint32_t* a,
-                                                    std::uint64_t b, int accumulate) {
-  asm volatile(
-      "{\n"
-      ".reg .pred keep;\n"
-      "setp.ne.b32 keep, %21, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
-      "{%16, %17, %18, %19}, %20, keep, -1, 1, 0;\n"
-      "}"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-        "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-        "+f"(d[14]), "+f"(d[15])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
-}
-
 // d (+)= a b, 32 columns; a [64 rows][16] and b [32 columns][16], both in shared memory, K-major.
 __device__ __forceinline__ void multiply_shared_32(float (&d)[16], std::uint64_t a, std::uint64_t b,
                                                    int accumulate) {
