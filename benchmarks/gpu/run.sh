@@ -3,7 +3,7 @@
 # C++20 compiler, Python with PyTorch; no network. Parts that are done are not done again until their
 # markers in build/gpu/done are removed.
 #
-#   benchmarks/gpu/run.sh OUT [PART...]     parts: build verify tests sanitize bench fla ncu (default: all)
+#   benchmarks/gpu/run.sh OUT [PART...]     parts: build verify tests micro sanitize bench fla ncu (default: all)
 #
 # From the environment:
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
@@ -16,7 +16,7 @@ cd "$(dirname "$0")/../.."
 out=${1:?usage: benchmarks/gpu/run.sh OUT [PART...]}
 shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(build verify tests sanitize bench fla ncu)
+[ ${#parts[@]} -gt 0 ] || parts=(build verify tests micro sanitize bench fla ncu)
 build=build/gpu
 limit=${PART_SECONDS:-400}
 archs=${FLASH_KDA_CUDA_ARCHS:-90}
@@ -37,12 +37,12 @@ unpack_wheels() {
 
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
-    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON \
-    -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
-    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
+    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON &&
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test gpu_micro
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
 part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
+part_micro() { "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
   local tool failed=0
   for tool in memcheck racecheck initcheck synccheck; do
