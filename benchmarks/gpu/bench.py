@@ -20,7 +20,7 @@ import torch  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "torch"))
-from c_abi import BACKEND_CPU, BACKEND_CUDA, Library  # noqa: E402
+from c_abi import BACKEND_CPU, BACKEND_CUDA, Library, PlanOptions  # noqa: E402
 from cases import K, LOWER_BOUND, V, all_cases, make_inputs  # noqa: E402
 from timing import Timer, captured, ceilings  # noqa: E402
 
@@ -29,8 +29,20 @@ from timing import Timer, captured, ceilings  # noqa: E402
 LIMIT = 5.6e-3
 # Of FLA: its tiles are bf16 too, and it keeps u and w in bf16 between kernels. Only a sanity check.
 FLA_LIMIT = 2e-2
-# Variants of the plan: name -> fields of flash_kda_plan_options.
-VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3}}
+# Variants of the plan: name -> fields of flash_kda_plan_options. cuts: 0 where the library finds them worth
+# it, proven or waited for; 1 only where the part after a cut waits for the state of the part before.
+VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3},
+            "plan, exact cuts": {"cuts": 1}, "fused, exact cuts": {"algorithm": 3, "cuts": 1}}
+
+
+def variants_of(names):
+    """The variants of these names that the library's options know."""
+    fields = {name for name, _ in PlanOptions._fields_}
+    for name in names:
+        if missing := VARIANTS[name].keys() - fields:
+            print(f"{name}: left out, the C ABI has no option {', '.join(missing)}", flush=True)
+        else:
+            yield name, VARIANTS[name]
 
 
 def worst_head_error(got, expected):
@@ -101,15 +113,13 @@ def rows_of(case, method, config, error, times, ceiling):
     return rows
 
 
-def bench_case(library, case, options, timer, ceiling):
-    tensors = make_inputs(case, "cuda")
-    expected = expected_results(library, tensors, options.threads)
+def bench_ours(library, case, tensors, expected, options, timer, ceiling):
     rows = []
-    for name in options.variants:
+    for name, fields in options.variants:
         tensors["out"].fill_(float("nan"))
         if "final_state" in tensors:
             tensors["final_state"].fill_(float("nan"))
-        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, VARIANTS[name])
+        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, fields)
         stream = torch.cuda.current_stream().cuda_stream
         call(stream)
         torch.cuda.synchronize()
@@ -129,21 +139,34 @@ def bench_case(library, case, options, timer, ceiling):
               f"{times['eager', 'cold']['median_ms']:.4f}, warm {times['graph', 'warm']['median_ms']:.4f})  "
               f"{case.least_bytes() / best['median_ms'] / 1e6 / ceiling['copy_gb_per_s']:6.1%} of copy  "
               f"error {error:.1e}  {call.description[:110]}", flush=True)
+    return rows
+
+
+def bench_fla(case, tensors, expected, timer, ceiling):
+    rows = []
+    for name, call in fla_calls(tensors).items():
+        with torch.inference_mode():
+            result = call()
+            error = None
+            if isinstance(result, dict):
+                if result["final_state"] is None:
+                    result.pop("final_state")
+                error = error_of(result, expected if "final_state" in result else (expected[0], None))
+                if not error <= FLA_LIMIT:
+                    print(f"{case.name}: {name} differs by {error:.2e}; not timed", flush=True)
+                    continue
+            measured = timer.measure(call, cold=True)
+        rows += rows_of(case, name, "", error, {("eager", "cold"): measured}, ceiling)
+        print(f"{case.name:32} {name:27} {measured['median_ms']:8.4f} ms  error {error}", flush=True)
+    return rows
+
+
+def bench_case(library, case, options, timer, ceiling):
+    tensors = make_inputs(case, "cuda")
+    expected = expected_results(library, tensors, options.threads)
+    rows = bench_ours(library, case, tensors, expected, options, timer, ceiling)
     if options.fla:
-        for name, call in fla_calls(tensors).items():
-            with torch.inference_mode():
-                result = call()
-                error = None
-                if isinstance(result, dict):
-                    if result["final_state"] is None:
-                        result.pop("final_state")
-                    error = error_of(result, expected if "final_state" in result else (expected[0], None))
-                    if not error <= FLA_LIMIT:
-                        print(f"{case.name}: {name} differs by {error:.2e}; not timed", flush=True)
-                        continue
-                measured = timer.measure(call, cold=True)
-            rows += rows_of(case, name, "", error, {("eager", "cold"): measured}, ceiling)
-            print(f"{case.name:32} {name:27} {measured['median_ms']:8.4f} ms  error {error}", flush=True)
+        rows += bench_fla(case, tensors, expected, timer, ceiling)
     return rows
 
 
@@ -157,32 +180,57 @@ def machine(library, ceiling):
             "flash_kda": library.lib.flash_kda_version().decode(), **ceiling}
 
 
+def earlier_rows(path, here):
+    """Of a run that was cut short; times of another commit or GPU are not gone on with."""
+    earlier = json.loads(path.read_text())
+    for key in ("gpu", "commit"):
+        if earlier["machine"][key] != here[key]:
+            raise SystemExit(f"{path} is of {key} {earlier['machine'][key]}, this is {here[key]}")
+    return earlier["rows"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("library", help="path of libflash_kda.so")
     parser.add_argument("--groups", nargs="+", default=["headline", "few"],
-                        help="headline, few, long, ten, residual, slow")
+                        help="headline, few, long, ten, residual, slow, mixed")
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     parser.add_argument("--fla", action="store_true", help="time flash-linear-attention too")
     parser.add_argument("--variants", nargs="+", default=["plan"], choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU backend that judges")
-    parser.add_argument("--json", help="write machine and rows here")
+    parser.add_argument("--json", help="write machine and rows here; cases that are in it already are not run again")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case later than this")
     options = parser.parse_args()
+    begin = time.monotonic()
+    options.variants = list(variants_of(options.variants))
     library = Library(options.library)
     ceiling = ceilings()
     print(f"{torch.cuda.get_device_name()}: copies at {ceiling['copy_gb_per_s']:.0f} GB/s, multiplies bf16 at "
           f"{ceiling['bf16_tflops']:.0f} TFLOP/s", flush=True)
     timer = Timer(options.rounds)
-    rows = []
-    for case in all_cases():
-        if case.group in options.groups and options.match in case.name:
+    path = Path(options.json) if options.json else None
+    rows = earlier_rows(path, machine(library, ceiling)) if path and path.exists() else []
+    done = {row["case"] for row in rows}
+    cases = [case for case in all_cases()
+             if case.group in options.groups and options.match in case.name and case.name not in done]
+    left = len(cases)
+    for case in cases:
+        if time.monotonic() - begin > options.seconds:
+            break
+        left -= 1
+        try:
             rows += bench_case(library, case, options, timer, ceiling)
-            if options.json:  # after every case: a run that is cut short keeps what it has
-                Path(options.json).write_text(
-                    json.dumps({"machine": machine(library, ceiling), "rows": rows}, indent=1) + "\n")
+        except torch.OutOfMemoryError as error:
+            print(f"{case.name}: left out: {str(error)[:100]}", flush=True)
+        torch.cuda.empty_cache()
+        if path:  # after every case: a run that is cut short keeps what it has
+            path.write_text(json.dumps({"machine": machine(library, ceiling), "rows": rows}, indent=1) + "\n")
     if any(row.get("wrong") for row in rows):
         raise SystemExit("some results were wrong")
+    if left:
+        print(f"{left} cases not run yet")
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":
