@@ -20,15 +20,23 @@ __device__ __forceinline__ unsigned warp_index() { return threadIdx.x / 32; }
 class Stopwatch {
  public:
   __device__ __forceinline__ explicit Stopwatch(Stamp* stamps) : stamps_(stamps), begin_(now()) {}
-  __device__ __forceinline__ void finish() const {
+  __device__ __forceinline__ void finish(unsigned used = 0) const {
     const long long end = now();
-    if (threadIdx.x % 32 == 0) stamps_[warp_index()] = {begin_, end};
+    if (threadIdx.x % 32 == 0) stamps_[warp_index()] = {begin_, end, used};
   }
 
  private:
   Stamp* stamps_;
   long long begin_;
 };
+
+template <int kCount>
+__device__ __forceinline__ unsigned sum_of(const float (&x)[kCount]) {
+  float sum = 0;
+#pragma unroll
+  for (float value : x) sum += value;
+  return __float_as_uint(sum);
+}
 
 // Zeroes dynamic shared memory, for every proxy, and waits for all threads.
 __device__ __forceinline__ void clear_shared(std::uint32_t* words, unsigned bytes) {

@@ -43,9 +43,11 @@ class Report {
   std::vector<Row> rows_;
 };
 
-// What a warp saw on its multiprocessor's clock.
+// What a warp saw on its multiprocessor's clock; `used` is what it computed, which ptxas would
+// otherwise leave out.
 struct Stamp {
   long long begin, end;
+  unsigned used;
 };
 
 template <class T>

@@ -70,31 +70,36 @@ __device__ __forceinline__ void multiply_tiles(cuda::Accumulator (&d)[kTiles]) {
   for (int i = 0; i < kTiles; ++i) cuda::multiply_add(d[i], a, 0, 0);
 }
 
-// Warps that run mma.sync beside the ones that are measured, until told to stop.
+// Warps that run mma.sync beside the ones that are measured, until those are done. Each writes:
 struct Background {
-  int running;  // warps that are measured and not done
+  long long cycles;
   unsigned products;
-  unsigned long long cycles;
+  unsigned used;  // as Stamp's
 };
 
+inline constexpr int kBackgroundWarps = 4;
 inline constexpr int kBackgroundTiles = 8;
 
-__device__ __forceinline__ void run_background(Background& shared) {
+// running: in shared memory, measured warps that are not done. `index`: of this warp among its
+// like.
+__device__ __forceinline__ void run_background(const int& running, unsigned index,
+                                               Background* warps) {
   cuda::Accumulator d[kBackgroundTiles];
   unsigned products = 0;
   const long long begin = now();
-  while (*static_cast<volatile int*>(&shared.running) > 0) {
+  while (*static_cast<const volatile int*>(&running) > 0) {
     multiply_tiles(d);
     multiply_tiles(d);
     products += 2 * kBackgroundTiles;
   }
-  if (threadIdx.x % 32 != 0) return;
-  atomicAdd(&shared.products, products);
-  atomicMax(&shared.cycles, static_cast<unsigned long long>(now() - begin));
+  const long long cycles = now() - begin;
+  unsigned used = 0;
+  for (const cuda::Accumulator& tile : d) used ^= sum_of(tile.d);
+  if (threadIdx.x % 32 == 0) warps[index] = {cycles, products, used};
 }
-__device__ __forceinline__ void finish_measured(Background& shared) {
+__device__ __forceinline__ void finish_measured(int& running) {
   __syncwarp();
-  if (threadIdx.x % 32 == 0) atomicSub(&shared.running, 1);
+  if (threadIdx.x % 32 == 0) atomicSub(&running, 1);
 }
 
 }  // namespace flash_kda::micro

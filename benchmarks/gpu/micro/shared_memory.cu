@@ -62,57 +62,56 @@ struct StoreFour {
   static constexpr const char* kName = "st.shared.v4.b32";
   static constexpr int kBytes = 512;
   static __device__ __forceinline__ std::uint32_t apply(std::uint32_t address) {
-    cuda::sm90::store_shared_bits(address, {0, 0, 0, 0});
+    // volatile: ptxas would keep the last one only.
+    asm volatile("st.volatile.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(address), "r"(0)
+                 : "memory");
     return 0;
   }
 };
 
-// kChained: the next address needs the last result, at the price of one addition.
-enum class Order { kChained, kFree };
-
-template <class Access, Order kOrder>
-__global__ void repeat(int repeats, Stamp* stamps, std::uint32_t* sink) {
+// The next address of a chain needs its last result, at the price of one addition; without that,
+// ptxas would keep one load of many.
+template <class Access, int kChains>
+__global__ void repeat(int repeats, Stamp* stamps) {
   extern __shared__ __align__(1024) std::uint32_t words[];
   clear_shared(words, kSharedBytes);
   const unsigned lane = threadIdx.x % 32;
-  std::uint32_t address =
-      cuda::shared_address(words) + 512 * warp_index() + Access::kBytes / 32 * lane;
-  std::uint32_t sum = 0;
+  std::uint32_t address[kChains];
+  for (int i = 0; i < kChains; ++i) {  // equal, as all words are zero, but ptxas does not know
+    address[i] = cuda::shared_address(words) + 512 * warp_index() + Access::kBytes / 32 * lane +
+                 words[warp_index() + i];
+  }
   const Stopwatch watch(stamps);
 #pragma unroll 1
   for (int r = 0; r < repeats; ++r) {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      const std::uint32_t result = Access::apply(address);
-      if constexpr (kOrder == Order::kChained) {
-        address += result;
-      } else {
-        sum |= result;
-      }
+#pragma unroll
+      for (std::uint32_t& a : address) a += Access::apply(a);
     }
   }
-  watch.finish();
-  if ((sum | (address & 1)) != 0) *sink = sum;
+  std::uint32_t used = 0;
+  for (const std::uint32_t a : address) used ^= a;
+  watch.finish(used);
 }
 
-template <class Access, Order kOrder>
-std::vector<double> cycles_of(Report& report, int warps) {
-  const DeviceArray<std::uint32_t> sink(1);
+// Cycles of one access of every warp.
+template <class Access, int kChains>
+std::vector<double> cycles_of(const Report& report, int warps) {
   const auto samples = measure_cycles(report, warps, [&](Stamp* stamps) {
-    repeat<Access, kOrder><<<1, 32 * warps, kSharedBytes>>>(report.repeats(), stamps, sink.data());
+    repeat<Access, kChains><<<1, 32 * warps, kSharedBytes>>>(report.repeats(), stamps);
   });
-  return each(samples, [&](double c) { return c / (kSteps * report.repeats()); });
+  return each(samples, [&](double c) { return c / (kChains * kSteps * report.repeats()); });
 }
 
 template <class Access>
 void measure(Report& report) {
   const std::string name = Access::kName;
   if (name.starts_with("ld")) {
-    report.add(name + ", latency with an addition", "cycles",
-               cycles_of<Access, Order::kChained>(report, 1));
+    report.add(name + ", latency with an addition", "cycles", cycles_of<Access, 1>(report, 1));
   }
   report.add(name + ", rate", "bytes/cycle/SM",
-             each(cycles_of<Access, Order::kFree>(report, kWarps),
+             each(cycles_of<Access, 4>(report, kWarps),
                   [](double c) { return Access::kBytes * kWarps / c; }));
 }
 
