@@ -81,6 +81,7 @@ __global__ void repeat(int repeats, Stamp* stamps) {
     address[i] = cuda::shared_address(words) + 512 * warp_index() + Access::kBytes / 32 * lane +
                  words[warp_index() + i];
   }
+  __syncthreads();
   const Stopwatch watch(stamps);
 #pragma unroll 1
   for (int r = 0; r < repeats; ++r) {
