@@ -7,6 +7,7 @@ head, with the fp32 CPU backend of the same library (itself verified to 1e-6 of 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -129,16 +130,18 @@ def bench_ours(library, case, tensors, expected, options, timer, ceiling):
             rows.append({"case": case.name, "method": name, "config": call.description,
                          "worst_head_error": error, "wrong": True})
             continue
+        counts = list(call.cut_counts()) if hasattr(call, "cut_counts") else []
         times = {("eager", "cold"): timer.measure(lambda: call(stream), cold=True)}
         replay = captured(call)
         times["graph", "cold"] = timer.measure(replay, cold=True)
         times["graph", "warm"] = timer.measure(replay, cold=False)
-        rows += rows_of(case, name, call.description, error, times, ceiling)
+        ours = rows_of(case, name, call.description, error, times, ceiling)
+        rows += [{**row, "cut_counts": counts} for row in ours]
         best = times["graph", "cold"]
         print(f"{case.name:32} {name:12} {best['median_ms']:8.4f} ms  (eager "
               f"{times['eager', 'cold']['median_ms']:.4f}, warm {times['graph', 'warm']['median_ms']:.4f})  "
               f"{case.least_bytes() / best['median_ms'] / 1e6 / ceiling['copy_gb_per_s']:6.1%} of copy  "
-              f"error {error:.1e}  {call.description[:110]}", flush=True)
+              f"error {error:.1e}  cuts {counts}  {call.description[:110]}", flush=True)
     return rows
 
 
@@ -184,15 +187,17 @@ def machine(library, ceiling):
             "multiprocessors": torch.cuda.get_device_properties(0).multi_processor_count,
             "torch": torch.__version__, "cuda": torch.version.cuda, "date": time.strftime("%Y-%m-%d"),
             "commit": os.environ.get("FLASH_KDA_COMMIT", ""),
+            "library": hashlib.sha256(Path(library.lib._name).read_bytes()).hexdigest()[:16],
             "flash_kda": library.lib.flash_kda_version().decode(), **ceiling}
 
 
 def earlier_rows(path, here):
-    """Of a run that was cut short; times of another commit or GPU are not gone on with."""
+    """Of a run that was cut short; none if they are of another library or GPU."""
     earlier = json.loads(path.read_text())
-    for key in ("gpu", "commit"):
-        if earlier["machine"][key] != here[key]:
-            raise SystemExit(f"{path} is of {key} {earlier['machine'][key]}, this is {here[key]}")
+    for key in ("gpu", "library"):
+        if earlier["machine"].get(key) != here[key]:
+            print(f"{path} is of another {key}: begun anew", flush=True)
+            return []
     return earlier["rows"]
 
 

@@ -100,6 +100,9 @@ def group_table(rows, group):
     header = ["case", "method", "ms", "p10 .. p90", "eager", "warm L2", "M tokens/s", "GB/s at least",
               "% of copy", "error"]
     lines = []
+    with_cuts = any(any(row.get("cut_counts", [])) for row in rows if row.get("group") == group)
+    if with_cuts:
+        header.append("parts after a cut: replayed, waited")
     for case, methods in times_by_case(rows, group).items():
         for method, times in methods.items():
             best = times.get(("graph", "cold")) or times["eager", "cold"]
@@ -110,6 +113,8 @@ def group_table(rows, group):
                 f"{eager['median_ms']:.4f}" if eager else "", f"{warm['median_ms']:.4f}" if warm else "",
                 f"{best['tokens_per_s'] / 1e6:.1f}", f"{best['least_gb_per_s']:.0f}",
                 f"{best['percent_of_copy']:.1f}", "" if error is None else f"{error:.1e}"])
+            if with_cuts:
+                lines[-1].append(", ".join(map(str, best.get("cut_counts", []))))
     return table(header, lines)
 
 

@@ -10,6 +10,7 @@ does not follow mbarriers across the lanes of a warp (docs/performance.md), so i
 
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import re
 import subprocess
@@ -54,15 +55,18 @@ def run(program, tool, algorithm, case, seconds):
 
 
 class State:
-    """Results by "tool algorithm case", kept in a file."""
+    """Results by "tool algorithm case" of one program, kept in a file."""
 
-    def __init__(self, path):
-        self.path = Path(path)
-        self.results = json.loads(self.path.read_text()) if self.path.exists() else {}
+    def __init__(self, path, program):
+        self.path, self.results = Path(path), {}
+        self.program = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:16]
+        earlier = json.loads(self.path.read_text()) if self.path.exists() else {}
+        if earlier.get("program") == self.program:
+            self.results = earlier["results"]
 
     def add(self, key, result):
         self.results[key] = result
-        self.path.write_text(json.dumps(self.results, indent=1) + "\n")
+        self.path.write_text(json.dumps({"program": self.program, "results": self.results}, indent=1) + "\n")
 
 
 def print_table(results):
@@ -87,7 +91,7 @@ def main():
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=TOOLS)
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     options = parser.parse_args()
-    state = State(options.state)
+    state = State(options.state, options.program)
     cases = [case for case in list_cases(options.program) if options.match in case]
     jobs = [(tool, algorithm, case) for tool in options.tools for algorithm in ALGORITHMS for case in cases]
     jobs = [job for job in jobs if " ".join(job) not in state.results]
