@@ -46,7 +46,7 @@ part_build() {
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
 part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
-part_micro() { timeout "$limit" "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
+part_micro() { timeout 120 "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
   local status
   # shellcheck disable=SC2086 # options are words

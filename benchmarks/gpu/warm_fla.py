@@ -59,7 +59,7 @@ def main():
     from cases import all_cases
 
     kinds = list(kinds_of([c for c in all_cases() if c.group in options.groups]))
-    environment = {**os.environ, "FLA_CACHE_RESULTS": "0", "TRITON_CACHE_AUTOTUNING": "0"}
+    environment = {**os.environ, "FLA_CACHE_RESULTS": "0"}
     begin, running, waiting, failed = time.monotonic(), {}, list(range(len(kinds))), 0
     while (running or waiting) and time.monotonic() - begin < options.seconds:
         while waiting and len(running) < options.jobs:

@@ -37,7 +37,9 @@ template <Output kOutput>
 __global__ void stream(const __grid_constant__ Maps maps, int chunks) {
   extern __shared__ __align__(1024) std::uint32_t words[];
   __shared__ std::uint64_t full[kStages];
-  clear_shared(words, kSharedBytes);
+  if constexpr (kOutput == Output::kStored) {
+    clear_shared(words + kStages * kStageBytes / 4, kBoxBytes);
+  }
   if (threadIdx.x != 0) return;
   for (std::uint64_t& barrier : full) cuda::init_barrier(&barrier, 1);
   cuda::publish_barriers();

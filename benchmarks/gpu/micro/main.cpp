@@ -81,8 +81,9 @@ int run(const Arguments& arguments) {
       status = 1;
     }
     rows.insert(rows.end(), report.rows().begin(), report.rows().end());
+    // After every group: a run that is cut short keeps what it has.
+    if (!arguments.json.empty()) write_json(arguments.json, rows);
   }
-  if (!arguments.json.empty()) write_json(arguments.json, rows);
   return status;
 }
 
