@@ -33,7 +33,7 @@ FLA_LIMIT = 2e-2
 # Variants of the plan: name -> fields of flash_kda_plan_options. cuts: 0 where the library finds them worth
 # it, proven or waited for; 1 only where the part after a cut waits for the state of the part before.
 VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3},
-            "plan, exact cuts": {"cuts": 1}, "fused, exact cuts": {"algorithm": 3, "cuts": 1}}
+            "plan-exact-cuts": {"cuts": 1}, "fused-exact-cuts": {"algorithm": 3, "cuts": 1}}
 
 
 def variants_of(names):

@@ -11,7 +11,7 @@
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
 #   WHEELS         a folder of wheels with flash-linear-attention, where the machine lacks it
 #   PART_SECONDS   limit of one part (default 400)
-#   BENCH_VARIANTS of benchmarks/gpu/bench.py, separated by semicolons (default: plan)
+#   BENCH_VARIANTS plan, two-kernel, fused, plan-exact-cuts, fused-exact-cuts (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
 #   FLA_GROUPS     those that flash-linear-attention is timed on too (default: headline few ten)
 #   SANITIZE       further options of benchmarks/gpu/sanitize.py
@@ -66,10 +66,8 @@ bench() {
   return $status
 }
 part_bench() {
-  local variants
-  IFS=';' read -ra variants <<< "${BENCH_VARIANTS:-plan}"
-  # shellcheck disable=SC2086 # groups are words
-  bench bench --groups ${BENCH_GROUPS:-headline few ten} --variants "${variants[@]}" --seconds "$((limit - 30))"
+  # shellcheck disable=SC2086 # groups and variants are words
+  bench bench --groups ${BENCH_GROUPS:-headline few ten} --variants ${BENCH_VARIANTS:-plan} --seconds "$((limit - 30))"
 }
 part_fla() {
   local begin=$SECONDS

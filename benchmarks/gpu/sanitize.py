@@ -32,6 +32,18 @@ def list_cases(program):
     return sorted(sizes, key=sizes.get)
 
 
+def races(output):
+    """racecheck's hazards as "writer / reader", each the last function inlined there and its line."""
+    place = r" access at (?:void )?(?:[\w:]*::)?(\w+)[^\n]*? in (?:\S*/)?([\w.]+:\d+)"
+    found, first = set(), ""
+    for line in output.splitlines():
+        if at := re.search("between (Write|Read)" + place, line):
+            first = f"{at[1].lower()} {at[2]} ({at[3]})"
+        elif at := re.search("and (Write|Read)" + place, line):
+            found.add(f"{first} / {at[1].lower()} {at[2]} ({at[3]})")
+    return sorted(found)
+
+
 def run(program, tool, algorithm, case, seconds):
     """{"result": silent, reports, unsupported, failed or timed out, "reports": how many}, output."""
     command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "20", program,
@@ -51,7 +63,10 @@ def run(program, tool, algorithm, case, seconds):
         result = "failed"
     else:
         result = "unsupported" if int(passed[3]) > 0 else "silent"
-    return {"result": result, "reports": reports, "seconds": round(time.monotonic() - begin, 1)}, output
+    done = {"result": result, "reports": reports, "seconds": round(time.monotonic() - begin, 1)}
+    if tool == "racecheck" and reports > 0:
+        done["races"] = races(output)
+    return done, output
 
 
 class State:
@@ -78,6 +93,15 @@ def print_table(results):
             count = lambda *names: sum(r["result"] in names for r in of)
             print(f"| {tool} | {algorithm} | {count('silent')} | {count('reports')} | {count('unsupported')} | "
                   f"{count('failed', 'timed out')} | {max((r['seconds'] for r in of), default=0)} |")
+
+
+def print_races(results):
+    cases = {}
+    for key, result in results.items():
+        for race in result.get("races", []):
+            cases.setdefault((key.split()[1], race), []).append(key.split()[2])
+    for (algorithm, race), names in sorted(cases.items(), key=lambda item: -len(item[1])):
+        print(f"- {algorithm}, {len(names)} cases, such as {names[0]}: {race}")
 
 
 def main():
@@ -115,6 +139,7 @@ def main():
                     print(f"{' '.join(job)}: {result['result']}", flush=True)
                 reports.write(f"== {' '.join(job)}\n{output[:4000]}\n")
     print_table(state.results)
+    print_races(state.results)
     bad = [key for key, r in state.results.items()
            if r["result"] in ("failed", "timed out") or r["result"] == "reports" and not key.startswith("racecheck")]
     if left:
