@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["FLA_FLASH_KDA"] = "0"  # FLA must time its own kernels, not dispatch to ours
@@ -114,9 +115,9 @@ def rows_of(case, method, config, error, times, ceiling):
     return rows
 
 
-def bench_ours(library, case, tensors, expected, options, timer, ceiling):
+def bench_ours(library, case, tensors, expected, variants, timer, ceiling):
     rows = []
-    for name, fields in options.variants:
+    for name, fields in variants:
         tensors["out"].fill_(float("nan"))
         if "final_state" in tensors:
             tensors["final_state"].fill_(float("nan"))
@@ -171,11 +172,11 @@ def bench_fla(case, tensors, expected, timer, ceiling):
     return rows
 
 
-def bench_case(library, case, options, timer, ceiling):
+def bench_case(library, case, work, options, timer, ceiling):
     tensors = make_inputs(case, "cuda")
     expected = expected_results(library, tensors, options.threads)
-    rows = bench_ours(library, case, tensors, expected, options, timer, ceiling)
-    if options.fla:
+    rows = bench_ours(library, case, tensors, expected, work.variants, timer, ceiling)
+    if work.fla:
         rows += bench_fla(case, tensors, expected, timer, ceiling)
     return rows
 
@@ -201,6 +202,20 @@ def earlier_rows(path, here):
     return earlier["rows"]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What is to be timed of a case."""
+
+    variants: list  # (name, fields of the plan's options)
+    fla: bool
+
+
+def work_left(case, rows, options):
+    done = {row["method"] for row in rows if row["case"] == case.name}
+    return Work([variant for variant in options.variants if variant[0] not in done],
+                options.fla and not any(method.startswith("FLA ") for method in done))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("library", help="path of libflash_kda.so")
@@ -211,7 +226,7 @@ def main():
     parser.add_argument("--variants", nargs="+", default=["plan"], choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU backend that judges")
-    parser.add_argument("--json", help="write machine and rows here; cases that are in it already are not run again")
+    parser.add_argument("--json", help="write machine and rows here; what is in it already is not run again")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case later than this")
     options = parser.parse_args()
     begin = time.monotonic()
@@ -223,16 +238,16 @@ def main():
     timer = Timer(options.rounds)
     path = Path(options.json) if options.json else None
     rows = earlier_rows(path, machine(library, ceiling)) if path and path.exists() else []
-    done = {row["case"] for row in rows}
-    cases = [case for case in all_cases()
-             if case.group in options.groups and options.match in case.name and case.name not in done]
-    left = len(cases)
-    for case in cases:
+    todo = [(case, work_left(case, rows, options)) for case in all_cases()
+            if case.group in options.groups and options.match in case.name]
+    todo = [(case, work) for case, work in todo if work.variants or work.fla]
+    left = len(todo)
+    for case, work in todo:
         if time.monotonic() - begin > options.seconds:
             break
         left -= 1
         try:
-            rows += bench_case(library, case, options, timer, ceiling)
+            rows += bench_case(library, case, work, options, timer, ceiling)
         except torch.OutOfMemoryError as error:
             print(f"{case.name}: left out: {str(error)[:100]}", flush=True)
         torch.cuda.empty_cache()

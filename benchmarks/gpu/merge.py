@@ -2,7 +2,7 @@
 
     python benchmarks/gpu/merge.py first.json second.json -o benchmarks/results/h200.json
 
-A case that a later file holds replaces the earlier file's.
+What a later file holds of a case and method replaces the earlier file's.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def main():
         for key in ("gpu", "commit"):
             if data["machine"][key] != merged["machine"][key]:
                 raise SystemExit(f"{path}: {key} is {data['machine'][key]}, expected {merged['machine'][key]}")
-        cases = {row["case"] for row in data["rows"]}
-        merged["rows"] = [row for row in merged["rows"] if row["case"] not in cases] + data["rows"]
+        newer = {(row["case"], row["method"]) for row in data["rows"]}
+        merged["rows"] = [row for row in merged["rows"] if (row["case"], row["method"]) not in newer] + data["rows"]
     Path(options.output).write_text(json.dumps(merged, indent=1) + "\n")
 
 
