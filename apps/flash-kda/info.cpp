@@ -144,6 +144,12 @@ Json plan_json(const Problem& problem, const PlanOptions& options) {
   json["chunk_size"] = config.chunk_size;
   json["v_panel"] = config.v_panel;
   json["work_items"] = config.work_items;
+  if (config.segment_tokens > 0) json["segment_tokens"] = config.segment_tokens;
+  if (config.algorithm == Algorithm::kFused) {
+    json["multiprocessors"] = config.multiprocessors;
+    json["warm_up_tokens"] = config.warm_up_tokens;
+    json["unproven"] = config.unproven == Unproven::kTwoKernels ? "two kernels" : "wait";
+  }
   json["threads"] = config.threads;
   json["workspace_bytes"] = plan->workspace_bytes;
   json["reason"] = config.reason;

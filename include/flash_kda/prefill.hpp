@@ -48,6 +48,12 @@ enum class Cuts : std::int32_t {
   kExact,  // only where the part after the cut can wait for the state of the part before
 };
 
+// What becomes of a chain (a sequence of one head) with a cut that is not proven.
+enum class Unproven : std::int32_t {
+  kWait,        // its parts run one after the other
+  kTwoKernels,  // all of it is left to two kernels, launched after the fused one
+};
+
 struct PlanOptions {
   // Absent: the fastest backend that supports the problem (never the reference).
   // FLASH_KDA_BACKEND=reference|cpu|cuda in the environment forces one.
@@ -70,11 +76,13 @@ struct Config {
   std::int64_t v_panel = 0;     // value columns that one work item owns
   std::int64_t work_items = 0;  // independent pieces: (sequence, head, V panel)
   // Sequences are cut every so many tokens, the parts computed side by side and merged; 0: whole.
+  // kFused: only by the two kernels, if there are any.
   std::int64_t segment_tokens = 0;
   int threads = 1;
   int multiprocessors = 0;  // on which the fused kernel stays; 0: another algorithm
-  int warm_up_tokens = 0;   // that it replays at most after a cut; 0: waits for the state instead
-  std::string reason;       // why this algorithm and split, one sentence
+  int warm_up_tokens = 0;   // that it replays at most after a cut; 0: every cut is exact
+  Unproven unproven = Unproven::kWait;  // kFused only
+  std::string reason;                   // why this algorithm and split, one sentence
 };
 FLASH_KDA_API std::string to_string(const Config& config);
 

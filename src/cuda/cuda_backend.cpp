@@ -85,9 +85,14 @@ class CudaBackend final : public Backend {
       } else if (asked) {
         return Status::unsupported(fmt::format("algorithm fused: {}", reason));
       }
+    } else if (options.algorithm == Algorithm::kAuto &&
+               plan.config.algorithm == Algorithm::kChunked &&
+               sm90::prefers_both(problem, options, *device) &&
+               sm90::why_not_fused(problem, *device).empty()) {
+      plan.config = sm90::config_of_both(problem, options, *device, plan.config);
     }
     plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
-                               ? sm90::lay_out_handover(problem, plan.config).bytes
+                               ? sm90::fused_workspace_bytes(problem, plan.config)
                                : lay_out_workspace(problem, plan.config).bytes;
     return plan;
   }
@@ -113,7 +118,7 @@ class CudaBackend final : public Backend {
     }
     return plan.config.algorithm == Algorithm::kRecurrent
                ? run_recurrent(plan, tensors, bytes, context)
-               : run_chunked(plan, tensors, bytes, context);
+               : run_chunked(plan, tensors, bytes, context, /*chains=*/nullptr);
   }
 
  private:
@@ -124,11 +129,16 @@ class CudaBackend final : public Backend {
     const sm90::FusedParams params = sm90::bind_fused(plan, tensors, workspace);
     const int blocks = sm90::count_blocks(plan.problem, plan.config);
     if (params.handover.states != nullptr) {
-      const cudaError_t error = sm90::launch_clear_handover(params.handover, blocks, context);
-      if (error != cudaSuccess) return device_error("launch of clear_handover", error);
+      const cudaError_t error = sm90::launch_find_shares(params, blocks, context);
+      if (error != cudaSuccess) return device_error("launch of find_shares", error);
     }
     const cudaError_t error = sm90::launch_fused(params, blocks, context);
-    return error == cudaSuccess ? Status() : device_error("launch of the fused kernel", error);
+    if (error != cudaSuccess) return device_error("launch of the fused kernel", error);
+    if (params.handover.unproven == nullptr) return {};
+    Plan rest = plan;
+    rest.config = sm90::two_kernel_part(plan.config);
+    const std::size_t used = sm90::lay_out_handover(plan.problem, plan.config).bytes;
+    return run_chunked(rest, tensors, workspace + used, context, params.handover.unproven);
 #else
     return Status::unsupported(sm90::why_not_fused(plan.problem, device));
 #endif
@@ -142,15 +152,17 @@ class CudaBackend final : public Backend {
   }
 
   static Status run_chunked(const Plan& plan, const Tensors& tensors, std::byte* workspace,
-                            const LaunchContext& context) {
+                            const LaunchContext& context, ChainSet chains) {
     const Problem& p = plan.problem;
     const auto head_dim_k = static_cast<int>(p.head_dim_k);
     const auto panel = static_cast<int>(plan.config.v_panel);
     const Places places = count_places(p, plan.config.segment_tokens);
-    const RecurrenceParams recurrence = bind_recurrence(plan, tensors, workspace);
+    PrepareParams prepare = bind_prepare(plan, tensors, workspace);
+    RecurrenceParams recurrence = bind_recurrence(plan, tensors, workspace);
+    prepare.chains = recurrence.chains = chains;
 
-    cudaError_t error = launch_prepare(bind_prepare(plan, tensors, workspace), head_dim_k,
-                                       places.chunks + places.side_chunks, context);
+    cudaError_t error =
+        launch_prepare(prepare, head_dim_k, places.chunks + places.side_chunks, context);
     if (error != cudaSuccess) return device_error("launch of prepare", error);
     if (places.segments > 0) {
       error = launch_summaries(recurrence, head_dim_k, panel, places.segments, context);

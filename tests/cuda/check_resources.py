@@ -18,8 +18,8 @@ KERNELS = ["checkpoint_rows", "merge", "prepare", "recurrence", "recurrent"]
 # Threads of the largest block, and dynamic shared bytes: four stages of chunk images with their
 # barriers, padded to 128, and one more image for checkpoints.
 THREADS = {"checkpoint_rows_kernel": 256, "merge_kernel<128>": 512, "merge_kernel<64>": 256,
-           "prepare_kernel<128>": 64, "prepare_kernel<64>": 32, "recurrent_kernel<128>": 128,
-           "recurrent_kernel<64>": 128}
+           "prepare_kernel<128>": 64, "prepare_kernel<64>": 32, "prepare_some_kernel": 64,
+           "recurrent_kernel<128>": 128, "recurrent_kernel<64>": 128}
 RECURRENCE_THREADS = 256
 DYNAMIC_SHARED = {"recurrence_kernel<128,0,0>": 55680, "recurrence_kernel<128,0,1>": 69632,
                   "recurrence_kernel<128,1,0>": 55680, "recurrence_kernel<64,0,0>": 30080,

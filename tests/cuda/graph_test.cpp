@@ -12,13 +12,12 @@
 namespace flash_kda {
 namespace {
 
-constexpr std::int64_t kTokens = 70;
-
 struct Form {
   const char* name;
   Algorithm algorithm;
   std::int64_t head_dim;
   int multiprocessors;
+  std::int64_t tokens;
 };
 
 void PrintTo(const Form& form, std::ostream* os) { *os << form.name; }
@@ -26,7 +25,7 @@ void PrintTo(const Form& form, std::ostream* os) { *os << form.name; }
 class Graph : public testing::TestWithParam<Form> {};
 
 TEST_P(Graph, ReplaysWithOtherDataAndLengths) {
-  DeviceCall call(kTokens, GetParam().head_dim);
+  DeviceCall call(GetParam().tokens, GetParam().head_dim);
   const Result<Plan> plan =
       make_plan(call.problem(), {.backend = BackendKind::kCuda,
                                  .algorithm = GetParam().algorithm,
@@ -67,11 +66,13 @@ TEST_P(Graph, ReplaysWithOtherDataAndLengths) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-// The fused kernel has four chains for three blocks, so that some are cut.
+// The fused kernel has four chains for three blocks, so that some are cut. Left to itself, the plan
+// launches it and the two kernels for few chains of many tokens.
 INSTANTIATE_TEST_SUITE_P(Forms, Graph,
-                         testing::Values(Form{"chunked", Algorithm::kChunked, 64, 0},
-                                         Form{"recurrent", Algorithm::kRecurrent, 64, 0},
-                                         Form{"fused", Algorithm::kFused, 128, 3}),
+                         testing::Values(Form{"chunked", Algorithm::kChunked, 64, 0, 70},
+                                         Form{"recurrent", Algorithm::kRecurrent, 64, 0, 70},
+                                         Form{"fused", Algorithm::kFused, 128, 3, 70},
+                                         Form{"few_chains", Algorithm::kAuto, 128, 8, 1000}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

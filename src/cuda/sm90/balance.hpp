@@ -30,6 +30,9 @@ FLASH_KDA_HOST_DEVICE constexpr bool is_worth_it(std::int64_t cost, std::int64_t
   return 20 * cost <= 19 * otherwise;
 }
 
+// Of a replay: the published gates take one chunk; one more for finding that out.
+inline constexpr std::int64_t kReplayCost = 2;
+
 struct Balance {
   Layout layout;
   std::int64_t share;  // cost of a block; kWhole: void
@@ -39,8 +42,6 @@ struct Balance {
 FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::int64_t longest,
                                                        std::int64_t whole, std::int64_t blocks,
                                                        std::int64_t max_warm_up) {
-  // Replays of the published gates take one chunk; one more for finding that out.
-  constexpr std::int64_t kReplayCost = 2;
   constexpr std::int64_t kMinReplayedShare = 8;
   const std::int64_t even = (total + blocks - 1) / blocks;
   const std::int64_t cut = even > longest ? even : longest;
@@ -52,5 +53,22 @@ FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::
   if (cut_pays) return {Layout::kCut, cut};
   return {Layout::kWhole, 0};
 }
+
+// Where the state comes from before the first chunk of a piece of work.
+enum class Source : std::int32_t { kCaller, kBlock, kZero };
+
+// One end may lie in the chain that the other cuts: then end = begin - 1, and the only piece of the
+// block is chunks [tail_skip, head_chunks) of that chain.
+struct alignas(16) Share {
+  std::int32_t rounds;       // pieces of chains
+  std::int32_t begin;        // place of the first whole chain
+  std::int32_t end;          // one past the last
+  std::int32_t head_chunks;  // of chain `end`, to be done first; 0: no cut
+  std::int32_t tail_skip;    // chunks of chain begin - 1 that the block before does; 0: no cut
+  Layout layout;             // kWhole: all else is void
+  std::int32_t tail_replay;  // chunks before tail_skip that are computed again
+  Source tail_source;
+  std::int32_t block;  // in the order of their start
+};
 
 }  // namespace flash_kda::cuda::sm90

@@ -69,10 +69,14 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace)
   }
   if (may_cut_chains(p, plan.config)) {
     const HandoverLayout layout = lay_out_handover(p, plan.config);
+    const bool waits = plan.config.unproven == Unproven::kWait;
+    auto* unproven = reinterpret_cast<unsigned long long*>(workspace + layout.unproven);
     params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
-                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
                        .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent),
-                       .counts = reinterpret_cast<CutCounts*>(workspace + layout.counts)};
+                       .shares = reinterpret_cast<Share*>(workspace + layout.shares),
+                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
+                       .counts = reinterpret_cast<CutCounts*>(workspace + layout.counts),
+                       .unproven = waits ? nullptr : unproven};
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
     params.max_warm_up = plan.config.warm_up_tokens / kChunk;
   }

@@ -69,8 +69,8 @@ __device__ __forceinline__ void cumsum_decay(const Gate<kForm>& gate,
 }
 
 // What quad row 7 of the warp holds: token 7 or 15 of each of the lane's channels.
-__device__ __forceinline__ float from_last_quad(float x) {
-  return __shfl_sync(0xffffffffu, x, 28 + lane_index() % 4);
+__device__ __forceinline__ float from_last_quad(int lane, float x) {
+  return __shfl_sync(0xffffffffu, x, 28 + lane % 4);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -5,7 +5,7 @@
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
-#include "cuda/sm90/warm_up.cuh"
+#include "cuda/sm90/take_share.cuh"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -55,12 +55,8 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
   release_next_kernel();
-  static_assert(sizeof(ShareScratch) <= StagePlan::kInverse);  // cleared below by other threads
-  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
-  __syncthreads();
-  static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
-  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), block_share());
-  __syncthreads();  // the scratch is read no more
+  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared below by other threads
+  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();

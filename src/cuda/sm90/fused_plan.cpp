@@ -3,22 +3,47 @@
 #include <algorithm>
 #include <limits>
 
-#include "cuda/sm90/balance.hpp"
+#include "cuda/planner/cost_model.hpp"
 #include "cuda/sm90/config.hpp"
+#include "cuda/sm90/params.hpp"
 #include "fmt/format.h"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
 
-// With fewer chains most multiprocessors idle, and cutting sequences into segments, which the two
-// kernels do, is worth its traffic. Measured on an H200 (BENCHMARK_H200.md): one sequence of 8192
-// tokens takes 0.53 against 0.63 ms with 32 heads, 0.87 against 0.64 with 64; 4 of 2048 with 12
-// heads (48 chains) 0.22 against 0.18.
+// With fewer chains most multiprocessors idle where parts have to wait. Measured on an H200
+// (BENCHMARK_H200.md): one sequence of 8192 tokens takes 0.53 against 0.63 ms with 32 heads, 0.87
+// against 0.64 with 64; 4 of 2048 with 12 heads (48 chains) 0.22 against 0.18.
 constexpr std::int64_t kMinItems = 40;
+static_assert(kMinItems <= 64, "chains left to the two kernels are bits of one word");
+// Cycles of a chunk on an H200: 0.65 ms for the 257 of 96 sequences of 8192 tokens, at 1.75 GHz.
+constexpr double kChunkCycles = 4400;
+// What the kernel in front and empty launches of the two kernels cost, in chunks (estimated).
+constexpr std::int64_t kExtraLaunches = 5;
 // Chunks of 32 would be mostly padding below.
 constexpr std::int64_t kMinTokens = 2 * kChunk;
 
 std::int64_t count_items(const Problem& p) { return p.sequences() * p.v_heads; }
+
+std::int64_t mean_tokens(const Problem& p) {
+  return p.is_varlen() ? p.tokens / std::max<std::int64_t>(p.sequences(), 1) : p.tokens;
+}
+
+// Of chains of the mean length.
+Balance balance_chains(const Problem& p, std::int64_t blocks, std::int64_t max_warm_up) {
+  const std::int64_t items = count_items(p);
+  const std::int64_t cost = cost_of_chain(mean_tokens(p));
+  const std::int64_t whole = (items + blocks - 1) / blocks * cost;
+  return choose_balance(items * cost, cost, whole, blocks, max_warm_up);
+}
+
+std::int64_t limit_blocks(const PlanOptions& options, const DeviceLimits& device) {
+  // A thread of a block reads the share of each block.
+  const std::int64_t most = std::min(device.multiprocessors, kThreads);
+  return options.multiprocessors > 0 ? std::min<std::int64_t>(options.multiprocessors, most) : most;
+}
+
+std::size_t align_up(std::size_t bytes) { return (bytes + 127) / 128 * 128; }
 
 // Whether a token's own transition, I - beta k k^T, never lengthens a state (docs/numerics.md). Of
 // activated betas the values would have to be read.
@@ -60,9 +85,18 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
 }
 
 bool prefers_fused(const Problem& p) {
-  const std::int64_t mean =
-      p.is_varlen() ? p.tokens / std::max<std::int64_t>(p.sequences(), 1) : p.tokens;
-  return count_items(p) >= kMinItems && mean >= kMinTokens;
+  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens;
+}
+
+bool prefers_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
+  if (options.cuts != Cuts::kAuto || !contracts_state(p) || count_items(p) >= kMinItems ||
+      mean_tokens(p) < kMinTokens || p.checkpoints.kind != CheckpointKind::kNone) {
+    return false;
+  }
+  const Balance balance = balance_chains(p, limit_blocks(options, device), kMaxWarmUp);
+  if (balance.layout != Layout::kReplayed) return false;
+  const std::int64_t chunks = balance.share + kReplayCost + kExtraLaunches;
+  return static_cast<double>(chunks) * kChunkCycles < choose_split(p, device).cycles;
 }
 
 Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
@@ -75,14 +109,32 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
   config.chunk_size = kChunk;
   config.v_panel = kDim;
   config.work_items = count_items(p);
-  config.multiprocessors = options.multiprocessors > 0
-                               ? std::min(options.multiprocessors, device.multiprocessors)
-                               : device.multiprocessors;
+  config.multiprocessors = static_cast<int>(limit_blocks(options, device));
   if (options.cuts == Cuts::kAuto && contracts_state(p))
     config.warm_up_tokens = kMaxWarmUp * kChunk;
   config.reason =
       fmt::format("{} chains on {} multiprocessors{}", config.work_items, config.multiprocessors,
                   may_cut_chains(p, config) ? ", cut into equal shares" : "");
+  return config;
+}
+
+Config config_of_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
+                      const Config& two_kernels) {
+  Config config = fused_config(p, options, device);
+  config.target = "sm_90a fused, two-kernel";
+  config.unproven = Unproven::kTwoKernels;
+  config.v_panel = two_kernels.v_panel;
+  config.segment_tokens = two_kernels.segment_tokens;
+  const std::string pieces =
+      config.segment_tokens > 0 ? fmt::format(", cut every {} tokens", config.segment_tokens) : "";
+  config.reason += fmt::format("; chains without proof of their replays by two kernels{}", pieces);
+  return config;
+}
+
+Config two_kernel_part(const Config& both) {
+  Config config = both;
+  config.algorithm = Algorithm::kChunked;
+  config.chunk_size = cuda::kChunk;
   return config;
 }
 
@@ -96,20 +148,24 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   if (count_items(p) <= config.multiprocessors && config.warm_up_tokens == 0) return layout;
   const auto blocks = static_cast<std::size_t>(config.multiprocessors);
   layout.sent = blocks * kHandoverFloats * sizeof(float);
-  layout.begun = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
-  layout.counts = layout.begun + sizeof(std::uint32_t);
-  layout.bytes = layout.begun + Plan::kWorkspaceAlignment;
+  layout.shares = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
+  layout.unproven = layout.shares + blocks * sizeof(Share);
+  layout.begun = layout.unproven + sizeof(*Handover::unproven);
+  layout.counts = layout.begun + sizeof(*Handover::begun);
+  layout.bytes = align_up(layout.counts + sizeof(CutCounts));
   return layout;
 }
 
+std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
+  const std::size_t bytes = lay_out_handover(p, config).bytes;
+  if (config.unproven == Unproven::kWait) return bytes;
+  return bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
+}
+
 bool may_cut_chains(const Problem& p, const Config& config) {
-  const std::int64_t items = count_items(p);
-  const std::int64_t blocks = config.multiprocessors;
   if (lay_out_handover(p, config).bytes == 0) return false;
   if (p.is_varlen()) return p.sequences() <= kMaxSorted;
-  const std::int64_t cost = cost_of_chain(p.tokens);
-  const std::int64_t whole = (items + blocks - 1) / blocks * cost;
-  return choose_balance(items * cost, cost, whole, blocks, config.warm_up_tokens / kChunk).layout !=
+  return balance_chains(p, config.multiprocessors, config.warm_up_tokens / kChunk).layout !=
          Layout::kWhole;
 }
 

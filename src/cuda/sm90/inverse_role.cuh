@@ -15,9 +15,9 @@
 namespace flash_kda::cuda::sm90 {
 
 // Column lane % 8 of the inverse of diagonal block lane / 8.
-__device__ __forceinline__ void substitute(std::uint32_t diagonal, float (&x)[8]) {
-  const int block = lane_index() / 8;
-  const int column = lane_index() % 8;
+__device__ __forceinline__ void substitute(int lane, std::uint32_t diagonal, float (&x)[8]) {
+  const int block = lane / 8;
+  const int column = lane % 8;
   const std::uint32_t first = diagonal + block % 2 * (8 * 128);
 #pragma unroll
   for (int i = 0; i < 8; ++i) x[i] = i == column ? 1.0f : 0.0f;
@@ -40,12 +40,12 @@ struct SmallInverses {
   std::uint32_t block[4];
   std::uint32_t transposed[4];
 };
-__device__ __forceinline__ SmallInverses invert_small(std::uint32_t diagonal,
+__device__ __forceinline__ SmallInverses invert_small(int lane, std::uint32_t diagonal,
                                                       std::uint32_t columns) {
-  const std::uint32_t mine = columns + 16 * lane_index();
+  const std::uint32_t mine = columns + 16 * lane;
   {
     float x[8];
-    substitute(diagonal, x);
+    substitute(lane, diagonal, x);
     store_shared_bits(mine, {pack_f16(x[0], x[1]), pack_f16(x[2], x[3]), pack_f16(x[4], x[5]),
                              pack_f16(x[6], x[7])});
   }
@@ -61,10 +61,10 @@ __device__ __forceinline__ SmallInverses invert_small(std::uint32_t diagonal,
 struct SmallCorners {
   std::uint32_t of[2];
 };
-__device__ __forceinline__ SmallCorners multiply_small_corners(std::uint32_t diagonal,
+__device__ __forceinline__ SmallCorners multiply_small_corners(int lane, std::uint32_t diagonal,
                                                                const SmallInverses& small) {
-  const int row = lane_index() / 4;
-  const int t = lane_index() % 4;
+  const int row = lane / 4;
+  const int t = lane % 4;
   // L: rows 8-15, columns 0-7 of either half, as right operands that are L^T.
   const std::uint32_t at = diagonal + (8 + row) * 128 + t % 2 * 8;
   const float2 left = load_shared_2(at + ((t / 2 ^ row) << 4));
@@ -86,11 +86,12 @@ struct BlockScale {
   float2 rows;
   float4 columns;
 };
-__device__ __forceinline__ BlockScale load_block_scale(std::uint32_t rows, std::uint32_t columns) {
-  const std::uint32_t at = rows + 4 * (lane_index() / 4);
-  return {{load_shared(at), load_shared(at + 32)}, load_columns(columns)};
+__device__ __forceinline__ BlockScale load_block_scale(int lane, std::uint32_t rows,
+                                                       std::uint32_t columns) {
+  const std::uint32_t at = rows + 4 * (lane / 4);
+  return {{load_shared(at), load_shared(at + 32)}, load_columns(lane, columns)};
 }
-__device__ __forceinline__ void store_block(std::uint32_t address, const float2 (&x)[4],
+__device__ __forceinline__ void store_block(int lane, std::uint32_t address, const float2 (&x)[4],
                                             const BlockScale& s) {
   const std::uint32_t tiles[4] = {
       pack_bf16(x[0].x * (s.rows.x * s.columns.x), x[0].y * (s.rows.x * s.columns.y)),
@@ -99,26 +100,28 @@ __device__ __forceinline__ void store_block(std::uint32_t address, const float2 
       pack_bf16(x[3].x * (s.rows.y * s.columns.z), x[3].y * (s.rows.y * s.columns.w))};
   store_tiles(address, tiles);
 }
-__device__ __forceinline__ void store_diagonal(std::uint32_t address, const std::uint32_t (&x)[4],
+__device__ __forceinline__ void store_diagonal(int lane, std::uint32_t address,
+                                               const std::uint32_t (&x)[4],
                                                const BlockScale& scale) {
   const float2 pairs[4] = {unpack_f16(x[0]), unpack_f16(x[1]), unpack_f16(x[2]), unpack_f16(x[3])};
-  store_block(address, pairs, scale);
+  store_block(lane, address, pairs, scale);
 }
 
-__device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint32_t columns,
-                                                  std::uint32_t stage) {
-  const std::uint32_t row = lane_index() % 16;
-  const std::uint32_t piece = lane_index() / 16;
+__device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
+                                                  std::uint32_t columns, std::uint32_t stage) {
+  const std::uint32_t row = lane % 16;
+  const std::uint32_t piece = lane / 16;
   const std::uint32_t out = stage + StagePlan::kInverse;
   const std::uint32_t norm = stage + StagePlan::kNorm;
   const std::uint32_t length = stage + StagePlan::kLength;
-  const SmallInverses small = invert_small(score + ScorePlan::kDiagonal, columns);
-  const SmallCorners corners = multiply_small_corners(score + ScorePlan::kDiagonal, small);
+  const SmallInverses small = invert_small(lane, score + ScorePlan::kDiagonal, columns);
+  const SmallCorners corners = multiply_small_corners(lane, score + ScorePlan::kDiagonal, small);
   const std::uint32_t a_inverse[4] = {small.block[0], corners.of[0], 0, small.block[1]};
   const std::uint32_t d_inverse[4] = {small.block[2], corners.of[1], 0, small.block[3]};
-  store_diagonal(out + score_piece(row, piece), a_inverse, load_block_scale(norm, length));
-  store_diagonal(out + score_piece(16 + row, 2 + piece), d_inverse,
-                 load_block_scale(norm + 4 * kSub, length + 4 * kSub));
+  store_diagonal(lane, out + score_piece(row, piece), a_inverse,
+                 load_block_scale(lane, norm, length));
+  store_diagonal(lane, out + score_piece(16 + row, 2 + piece), d_inverse,
+                 load_block_scale(lane, norm + 4 * kSub, length + 4 * kSub));
   // As above: (L A^-1)^T first.
   float product[8];
   {
@@ -138,7 +141,8 @@ __device__ __forceinline__ void invert_unit_lower(std::uint32_t score, std::uint
                            {-corner[2], -corner[3]},
                            {-corner[4], -corner[5]},
                            {-corner[6], -corner[7]}};
-  store_block(out + score_piece(16 + row, piece), pairs, load_block_scale(norm + 4 * kSub, length));
+  store_block(lane, out + score_piece(16 + row, piece), pairs,
+              load_block_scale(lane, norm + 4 * kSub, length));
 }
 
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {
@@ -147,13 +151,14 @@ __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t 
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
       const Turn<kPairs> pair(count);
+      const int lane = fresh_lane();
       wait_at(shared + SharedPlan::kScoreFull + 8 * pair.slot, pair.parity);
-      invert_unit_lower(shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes,
+      invert_unit_lower(lane, shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes,
                         shared + SharedPlan::kColumns,
                         shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
       publish_to_async_proxy();
       __syncwarp();
-      if (lane_index() == 0) {
+      if (lane == 0) {
         arrive_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot);
         arrive_at(shared + SharedPlan::kReady + 8 * turn.slot);
       }

@@ -4,6 +4,7 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include "cuda/sm90/balance.hpp"
 #include "cuda/sm90/config.hpp"
 #include "cuda/two_kernel/launch.hpp"
 #include "cuda/two_kernel/params.hpp"
@@ -14,19 +15,23 @@ namespace flash_kda::cuda::sm90 {
 // of 16 bytes. Otherwise a warp moves it element by element.
 enum class Transfer : std::int32_t { kBox, kElements };
 
-// Parts of chains after a cut, by what they started from.
+// Parts of chains after a cut, by what they start from.
 struct CutCounts {
-  std::uint32_t replayed = 0;  // some chunks more than their own
+  std::uint32_t replayed = 0;  // zero or the caller's state, some chunks before their own
   std::uint32_t waited = 0;    // the state of the part before
+  std::uint32_t exact = 0;     // nothing: the chain is left to the two kernels
 };
 
-// Workspace through which the states of cut chains go (share.cuh): slot b from block b to the next.
-// All but the states is zero when the kernel begins.
+// Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares` and
+// zeroes `begun` and `sent`, the fused kernel writes the rest.
 struct Handover {
-  float* states = nullptr;         // [blocks, V, K]; null: chains are never cut
-  std::uint32_t* begun = nullptr;  // blocks that have begun
+  float* states = nullptr;         // [blocks, V, K], from block b to the next; null: no cuts
   std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
+  Share* shares = nullptr;         // [blocks]
+  std::uint32_t* begun = nullptr;  // blocks that have begun
   CutCounts* counts = nullptr;
+  // Chains left to the two kernels, bit n * v_heads + head; null: parts without proof wait.
+  unsigned long long* unproven = nullptr;
 };
 
 struct FusedParams {
@@ -43,9 +48,8 @@ struct FusedParams {
   Transfer stores = Transfer::kBox;  // of out
 };
 
-// Zeroes the counters of the handover; launched before the fused kernel if chains may be cut.
-cudaError_t launch_clear_handover(const Handover& handover, int blocks,
-                                  const LaunchContext& context);
+// Launched before the fused kernel if chains may be cut.
+cudaError_t launch_find_shares(const FusedParams& params, int blocks, const LaunchContext& context);
 
 // `blocks` at most `items`; each stays on its SM.
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context);

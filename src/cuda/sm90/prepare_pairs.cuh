@@ -85,7 +85,7 @@ struct PairPreparer {
     float second_total[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      second_total[i] = exp2_approx(from_last_quad(sums[1][4 * (i / 2) + 2 + i % 2]));
+      second_total[i] = exp2_approx(from_last_quad(lane_index(), sums[1][4 * (i / 2) + 2 + i % 2]));
     }
 #pragma unroll
     for (int sub = 0; sub < 2; ++sub) {
@@ -139,7 +139,7 @@ struct PairPreparer {
 __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGeneral>& gate,
                                                       const std::uint32_t (&ones)[4],
                                                       std::uint32_t shared, std::uint32_t count,
-                                                      int warp, const KeyNorm& norm) {
+                                                      int warp, const NormRule& norm) {
   const int half = warp % 2;
   const int pair = warp / 2;
   const Turn<kStages> turn(count);
@@ -176,9 +176,9 @@ __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGene
   receive_scores(scores, exchange);
   const std::uint32_t score = shared + SharedPlan::kScore + pair * ScorePlan::kBytes;
   wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair, pair_turn.parity ^ 1);
-  store_all_kk(scores, score, stage, norm);
+  store_all_kk(lane_index(), scores, score, stage, norm);
   warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair);
-  store_all_qk(scores, stage);
+  store_all_qk(lane_index(), scores, stage);
   publish_to_async_proxy();
   warp_arrive(ready);
 }
@@ -190,7 +190,7 @@ __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uin
   std::uint32_t ones[4];
   make_lower_ones(ones);
   std::uint32_t count = 0;
-  const KeyNorm norm(p.inputs.qk_norm);
+  const NormRule norm(p.inputs.qk_norm);
   for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kGeneral> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read

@@ -37,12 +37,13 @@ struct References {
   float rest[2];    // G of token 31 - R
 };
 
-__device__ __forceinline__ References choose_references(const float (&sums)[2][4], float deepest) {
+__device__ __forceinline__ References choose_references(int lane, const float (&sums)[2][4],
+                                                        float deepest) {
   References at;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    at.middle[i] = from_last_quad(sums[0][2 + i]);
-    const float end = at.middle[i] + from_last_quad(sums[1][2 + i]);
+    at.middle[i] = from_last_quad(lane, sums[0][2 + i]);
+    const float end = at.middle[i] + from_last_quad(lane, sums[1][2 + i]);
     at.r[i] = fminf(end, fmaxf(at.middle[i], deepest));
     at.rest[i] = end - at.r[i];
   }
@@ -51,13 +52,14 @@ __device__ __forceinline__ References choose_references(const float (&sums)[2][4
 
 // One warp's part of a chunk: `first_piece` counts groups of 8 channels.
 struct Preparer {
+  int lane;
   const Gate<GateForm::kBounded>& gate;
   std::uint32_t stage;
   int first_piece;
 
   // Offset of this lane's row of a step, in a half tile.
   __device__ __forceinline__ std::uint32_t place(int step) const {
-    return token_piece(lane_index(), (first_piece + step) % 8);
+    return token_piece(lane, (first_piece + step) % 8);
   }
   __device__ __forceinline__ std::uint32_t keys() const {
     return stage + StagePlan::kKeys + first_piece / 8 * kPairedHalf;
@@ -76,7 +78,7 @@ struct Preparer {
     const std::uint32_t at = place(step);
     std::uint32_t tiles[4];  // of the gate, transposed: two tokens of channel l / 4 in each
     load_tiles_transposed(tiles, gates() + at);
-    const float bias = load_shared(biases + 32 * step + 4 * (lane_index() / 4));
+    const float bias = load_shared(biases + 32 * step + 4 * (lane / 4));
     load_tiles(x.k, keys() + at);
     load_tiles(x.q, query() + at);
     std::uint32_t decays[4];
@@ -91,7 +93,7 @@ struct Preparer {
 
   // Returns whether a channel of this step decays after R.
   __device__ __forceinline__ bool store(int step, const ChannelStep& x) const {
-    const References at = choose_references(x.sums, -kDeepestEnd / gate.unit);
+    const References at = choose_references(lane, x.sums, -kDeepestEnd / gate.unit);
     std::uint32_t k_rel[4];
     std::uint32_t q_rel[4];
     std::uint32_t k_down[4];
@@ -121,7 +123,6 @@ struct Preparer {
 
   // Lanes 0 to 3 have the factors to R, lanes 4 to 7 those from there to the end.
   __device__ __forceinline__ bool store_factors(int step, const References& at) const {
-    const int lane = lane_index();
     const float left = exp2_approx((lane < 4 ? at.r[0] : at.rest[0]) * gate.unit);
     const float right = exp2_approx((lane < 4 ? at.r[1] : at.rest[1]) * gate.unit);
     if (lane < 8) {
@@ -148,8 +149,8 @@ struct PreparedChunk {
 
 // E5, E6 of a chunk whose tiles are stored. Rows 0-31: keys with keys, rows 32-63: queries with
 // keys; 32 columns. The other warpgroup has the scheduler while this one waits.
-__device__ __forceinline__ void score_chunk(const PreparedChunk& chunk, int warp,
-                                            const KeyNorm& norm) {
+__device__ __forceinline__ void score_chunk(const PreparedChunk& chunk, int lane, int warp,
+                                            QkNorm qk_norm) {
   const std::uint32_t stage = make_uniform(chunk.stage());
   float score[16];
   begin_products();
@@ -165,16 +166,16 @@ __device__ __forceinline__ void score_chunk(const PreparedChunk& chunk, int warp
   wait_products<0>();
   pin(score);
   if (warp >= 2) {
-    store_query_scores(score, warp % 2, stage);
+    store_query_scores(lane, score, warp % 2, stage);
     publish_to_async_proxy();
     warp_arrive(chunk.shared + SharedPlan::kReady + 8 * chunk.turn.slot);
   } else {
     const std::uint32_t slot = chunk.score_turn.slot;
-    const float2 rows = store_key_factors(score, warp, stage, norm);
+    const float2 rows = store_key_factors(lane, score, warp, stage, NormRule(qk_norm));
     // Sub-chunk 1 meets the keys of sub-chunk 0.
     sync_threads(kScoreBarrier + static_cast<int>(slot), 64);
     wait_at(chunk.shared + SharedPlan::kScoreEmpty + 8 * slot, chunk.score_turn.parity ^ 1);
-    store_key_scores(score, warp, rows,
+    store_key_scores(lane, score, warp, rows,
                      chunk.shared + SharedPlan::kScore + slot * ScorePlan::kBytes, stage);
     warp_arrive(chunk.shared + SharedPlan::kScoreFull + 8 * slot);
   }
@@ -182,11 +183,12 @@ __device__ __forceinline__ void score_chunk(const PreparedChunk& chunk, int warp
 
 __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& gate,
                                               const PreparedChunk& chunk, std::uint32_t biases,
-                                              int warp, const KeyNorm& norm) {
+                                              int warp, QkNorm qk_norm) {
   wait_at(chunk.shared + SharedPlan::kRaw + 8 * chunk.turn.slot, chunk.turn.parity);
   // Until q has been summed and may be overwritten, and the rows past a tail are blanked.
   wait_at(chunk.shared + SharedPlan::kNormed + 8 * chunk.turn.slot, chunk.turn.parity);
-  const Preparer preparer = {gate, chunk.stage(), kSteps * warp};
+  const int lane = fresh_lane();
+  const Preparer preparer = {lane, gate, chunk.stage(), kSteps * warp};
   bool has_rest = false;
   // Rolled up: the loops of all roles together have to fit the instruction cache.
 #pragma unroll 1
@@ -197,12 +199,12 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
     has_rest |= preparer.store(step, x);
   }
   const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
-  if (lane_index() == 0) {
+  if (lane == 0) {
     store_shared(chunk.stage() + StagePlan::kHasRest + 4 * warp, any_rest ? 1.0f : 0.0f);
   }
   publish_to_async_proxy();
   sync_threads(kPrepareBarrier + static_cast<int>(chunk.score_turn.slot), kWarpgroup);
-  score_chunk(chunk, warp, norm);
+  score_chunk(chunk, lane, warp, qk_norm);
 }
 
 // `group`: of the two warpgroups, takes the chunks whose number among all of the block is odd or
@@ -210,7 +212,7 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int group) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
   const std::uint32_t biases = shared + SharedPlan::kBias + (4 * group + warp) * 128;
-  const KeyNorm norm(p.inputs.qk_norm);
+  const NormRule norm(p.inputs.qk_norm);
   std::uint32_t count = 0;
   for_items(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
@@ -222,7 +224,8 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     const std::uint32_t end = count + item.chunks();
     std::uint32_t c = count + ((count ^ group) & 1);
 #pragma unroll 1
-    for (; c < end; c += 2) prepare_chunk(gate, PreparedChunk(shared, c), biases, warp, norm);
+    for (; c < end; c += 2)
+      prepare_chunk(gate, PreparedChunk(shared, c), biases, warp, p.inputs.qk_norm);
     count = end;
   });
 }

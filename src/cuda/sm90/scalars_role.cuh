@@ -32,8 +32,8 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
 // The sum of squares of a row of queries (E1), to lanes l and l + 16, each of which reads 64
 // channels. `row`: of lane l % 16. Plain arithmetic, not the diagonal of Q Q^T: tensor cores belong
 // to the recurrence, and a warp that shares them was the slowest role.
-__device__ __forceinline__ float sum_squares(std::uint32_t tile, int row) {
-  const std::uint32_t at = tile + lane_index() / 16 * kPairedHalf;
+__device__ __forceinline__ float sum_squares(int lane, std::uint32_t tile, int row) {
+  const std::uint32_t at = tile + lane / 16 * kPairedHalf;
   float sum[4] = {};
 #pragma unroll 4  // loads in flight; more would cost the instruction cache (docs/hopper_kernel.md)
   for (int piece = 0; piece < 8; ++piece) {
@@ -49,15 +49,15 @@ __device__ __forceinline__ float sum_squares(std::uint32_t tile, int row) {
 
 // Factors of the outputs of 16 tokens of a chunk, of which `tokens` exist. `row`: the token of
 // lanes l and l + 16.
-__device__ __forceinline__ void scale_queries(const FusedParams& p, std::uint32_t stage, int row,
-                                              int tokens) {
+__device__ __forceinline__ void scale_queries(const FusedParams& p, int lane, std::uint32_t stage,
+                                              int row, int tokens) {
   float out_scale = p.inputs.scale;
   // Rows past the tail are being blanked, and nobody reads their outputs.
   if (p.inputs.qk_norm == QkNorm::kL2) {
-    const float of_q = sum_squares(stage + StagePlan::kQuery, min(row, tokens - 1));
+    const float of_q = sum_squares(lane, stage + StagePlan::kQuery, min(row, tokens - 1));
     out_scale *= rsqrt_approx(of_q + 1e-6f);
   }
-  if (lane_index() < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
+  if (lane < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
 }
 
 // beta of token `row` of a chunk, as the caller has it.
@@ -70,11 +70,12 @@ __device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkI
 
 // One warp of two: the tokens of sub-chunk `sub`.
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
-  const int row = sub * kSub + lane_index() % kSub;
   std::uint32_t count = 0;
   for_items(p, block_order(), [&](const WorkItem& item) {
-    float next_beta = load_raw_beta(p, item, 0, row);
+    float next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
+      const int lane = fresh_lane();
+      const int row = sub * kSub + lane % kSub;
       const Turn<kStages> turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const int tokens = item.tokens(c);
@@ -87,10 +88,10 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
         publish_to_async_proxy();  // TMA will write there again
         __syncwarp();
       }
-      scale_queries(p, stage, row, tokens);
+      scale_queries(p, lane, stage, row, tokens);
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta) : 0.0f;
-      if (lane_index() < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
+      if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }
   });

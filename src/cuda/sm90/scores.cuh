@@ -58,11 +58,11 @@ __device__ __forceinline__ float keep_lower(float x, int row, int column) {
 }
 
 // A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input.
-__device__ __forceinline__ void store_diagonal_kk(std::uint32_t diagonal, int block,
+__device__ __forceinline__ void store_diagonal_kk(int lane, std::uint32_t diagonal, int block,
                                                   const float (&x)[8], float2 beta,
                                                   const float4& norm) {
-  const int row = lane_index() / 4;
-  const int t = lane_index() % 4;
+  const int row = lane / 4;
+  const int t = lane % 4;
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
     const int column = 8 * tile + 2 * t;
@@ -81,20 +81,20 @@ __device__ __forceinline__ void store_diagonal_kk(std::uint32_t diagonal, int bl
 }
 
 // The block of Akk below the diagonal, fp16.
-__device__ __forceinline__ void store_lower_kk(std::uint32_t lower, const float (&x)[8],
+__device__ __forceinline__ void store_lower_kk(int lane, std::uint32_t lower, const float (&x)[8],
                                                float2 beta, const float4& norm) {
   const std::uint32_t tiles[4] = {pack_f16(x[0] * (beta.x * norm.x), x[1] * (beta.x * norm.y)),
                                   pack_f16(x[2] * (beta.y * norm.x), x[3] * (beta.y * norm.y)),
                                   pack_f16(x[4] * (beta.x * norm.z), x[5] * (beta.x * norm.w)),
                                   pack_f16(x[6] * (beta.y * norm.z), x[7] * (beta.y * norm.w))};
-  store_tiles(lower + block_piece(lane_index() % 16, lane_index() / 16), tiles);
+  store_tiles(lower + block_piece(lane % 16, lane / 16), tiles);
 }
 
 // A block of Aqk, bf16.
 template <Triangle kTriangle>
-__device__ __forceinline__ void store_qk(std::uint32_t address, const float (&x)[8]) {
-  const int row = lane_index() / 4;
-  const int column = 2 * (lane_index() % 4);
+__device__ __forceinline__ void store_qk(int lane, std::uint32_t address, const float (&x)[8]) {
+  const int row = lane / 4;
+  const int column = 2 * (lane % 4);
   std::uint32_t tiles[4];
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
@@ -108,16 +108,16 @@ __device__ __forceinline__ void store_qk(std::uint32_t address, const float (&x)
 }
 
 // Factors of the lane's columns in a 16-column block: 2 t, 2 t + 1, 8 + 2 t, 9 + 2 t.
-__device__ __forceinline__ float4 load_columns(std::uint32_t factors) {
-  const std::uint32_t at = factors + 8 * (lane_index() % 4);
+__device__ __forceinline__ float4 load_columns(int lane, std::uint32_t factors) {
+  const std::uint32_t at = factors + 8 * (lane % 4);
   const float2 left = load_shared_2(at);
   const float2 right = load_shared_2(at + 32);
   return {left.x, left.y, right.x, right.y};
 }
 
 // The diagonal of a 16 x 16 block: elements l / 4 and l / 4 + 8, to all lanes of the quad.
-__device__ __forceinline__ float2 read_diagonal(const float (&x)[8]) {
-  const int row = lane_index() / 4;
+__device__ __forceinline__ float2 read_diagonal(int lane, const float (&x)[8]) {
+  const int row = lane / 4;
   const float upper = row % 2 == 0 ? x[0] : x[1];
   const float lower = row % 2 == 0 ? x[6] : x[7];
   const int owner = 4 * row + row / 2;
@@ -126,11 +126,11 @@ __device__ __forceinline__ float2 read_diagonal(const float (&x)[8]) {
 
 // The norm factor of a key of squared length x is rsqrt(slope x + offset): 1 where keys are taken
 // as they are. A branch instead would be taken out of the loop over chunks, and that doubled.
-struct KeyNorm {
+struct NormRule {
   float slope;
   float offset;
 
-  __device__ __forceinline__ explicit KeyNorm(QkNorm qk_norm)
+  __device__ __forceinline__ explicit NormRule(QkNorm qk_norm)
       : slope(qk_norm == QkNorm::kL2 ? 1.0f : 0.0f),
         offset(qk_norm == QkNorm::kL2 ? 1e-6f : 1.0f) {}
 };
@@ -139,16 +139,16 @@ struct KeyNorm {
 // cancel. Its roundings are those of the keys that the state is multiplied with,
 // so a key that was just written is read back with exactly beta (docs/numerics.md, E1). Stores what
 // others need of them, and returns beta n of tokens l / 4 and l / 4 + 8.
-__device__ __forceinline__ float2 store_block_factors(float2 diagonal, int sub, std::uint32_t stage,
-                                                      KeyNorm rule) {
-  const std::uint32_t row = stage + 64 * sub + 4 * (lane_index() / 4);
+__device__ __forceinline__ float2 store_block_factors(int lane, float2 diagonal, int sub,
+                                                      std::uint32_t stage, NormRule rule) {
+  const std::uint32_t row = stage + 64 * sub + 4 * (lane / 4);
   const float2 beta = {load_shared(row + StagePlan::kBeta),
                        load_shared(row + StagePlan::kBeta + 32)};
   const float2 square = {fmaf(diagonal.x, rule.slope, rule.offset),
                          fmaf(diagonal.y, rule.slope, rule.offset)};
   const float2 norm = {rsqrt_approx(square.x), rsqrt_approx(square.y)};
   const float2 scaled = {beta.x * norm.x, beta.y * norm.y};
-  const int t = lane_index() % 4;
+  const int t = lane % 4;
   if (t < 2) {
     const std::uint32_t at = row + 32 * t;
     const float n = t == 0 ? norm.x : norm.y;
@@ -162,60 +162,61 @@ __device__ __forceinline__ float2 store_block_factors(float2 diagonal, int sub, 
 }
 
 // Akk from scores of keys that are not normalised.
-__device__ __forceinline__ void store_all_kk(const Scores& s, std::uint32_t score,
-                                             std::uint32_t stage, KeyNorm rule) {
-  const float2 upper = store_block_factors(read_diagonal(s.kk00), 0, stage, rule);
-  const float2 lower = store_block_factors(read_diagonal(s.kk11), 1, stage, rule);
+__device__ __forceinline__ void store_all_kk(int lane, const Scores& s, std::uint32_t score,
+                                             std::uint32_t stage, NormRule rule) {
+  const float2 upper = store_block_factors(lane, read_diagonal(lane, s.kk00), 0, stage, rule);
+  const float2 lower = store_block_factors(lane, read_diagonal(lane, s.kk11), 1, stage, rule);
   __syncwarp();
-  const float4 left = load_columns(stage + StagePlan::kNorm);
-  const float4 right = load_columns(stage + StagePlan::kNorm + 4 * kSub);
-  store_diagonal_kk(score + ScorePlan::kDiagonal, 0, s.kk00, upper, left);
-  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, s.kk11, lower, right);
-  store_lower_kk(score + ScorePlan::kLower, s.kk10, lower, left);
+  const float4 left = load_columns(lane, stage + StagePlan::kNorm);
+  const float4 right = load_columns(lane, stage + StagePlan::kNorm + 4 * kSub);
+  store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 0, s.kk00, upper, left);
+  store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 1, s.kk11, lower, right);
+  store_lower_kk(lane, score + ScorePlan::kLower, s.kk10, lower, left);
 }
 
-__device__ __forceinline__ void store_all_qk(const Scores& s, std::uint32_t stage) {
+__device__ __forceinline__ void store_all_qk(int lane, const Scores& s, std::uint32_t stage) {
   const std::uint32_t out = stage + StagePlan::kScoreQk;
-  const std::uint32_t row = lane_index() % 16;
-  const std::uint32_t piece = lane_index() / 16;
-  store_qk<Triangle::kWithDiagonal>(out + score_piece(row, piece), s.qk00);
-  store_qk<Triangle::kWithDiagonal>(out + score_piece(16 + row, 2 + piece), s.qk11);
-  store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), s.qk10);
+  const std::uint32_t row = lane % 16;
+  const std::uint32_t piece = lane / 16;
+  store_qk<Triangle::kWithDiagonal>(lane, out + score_piece(row, piece), s.qk00);
+  store_qk<Triangle::kWithDiagonal>(lane, out + score_piece(16 + row, 2 + piece), s.qk11);
+  store_qk<Triangle::kWhole>(lane, out + score_piece(16 + row, piece), s.qk10);
 }
 
 // Under kBounded, of the warp that has sub-chunk `sub` of the keys' rows.
-__device__ __forceinline__ float2 store_key_factors(const float (&x)[16], int sub,
-                                                    std::uint32_t stage, KeyNorm rule) {
+__device__ __forceinline__ float2 store_key_factors(int lane, const float (&x)[16], int sub,
+                                                    std::uint32_t stage, NormRule rule) {
   const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
   const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  const float2 diagonal = sub == 0 ? read_diagonal(left) : read_diagonal(right);
-  return store_block_factors(diagonal, sub, stage, rule);
+  const float2 diagonal = sub == 0 ? read_diagonal(lane, left) : read_diagonal(lane, right);
+  return store_block_factors(lane, diagonal, sub, stage, rule);
 }
 
 // Under kBounded a warp has 16 rows of a chunk's scores, sub-chunk `sub` of them, and all columns,
 // as accumulators of wgmma: columns 0-15 in the first eight. Rows of the first sub-chunk see the
 // second only above the diagonal. `rows`: what store_key_factors returned.
-__device__ __forceinline__ void store_key_scores(const float (&x)[16], int sub, float2 rows,
-                                                 std::uint32_t score, std::uint32_t stage) {
+__device__ __forceinline__ void store_key_scores(int lane, const float (&x)[16], int sub,
+                                                 float2 rows, std::uint32_t score,
+                                                 std::uint32_t stage) {
   const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
   const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  const float4 norm = load_columns(stage + StagePlan::kNorm);
-  if (sub == 0) return store_diagonal_kk(score + ScorePlan::kDiagonal, 0, left, rows, norm);
-  store_lower_kk(score + ScorePlan::kLower, left, rows, norm);
-  store_diagonal_kk(score + ScorePlan::kDiagonal, 1, right, rows,
-                    load_columns(stage + StagePlan::kNorm + 4 * kSub));
+  const float4 norm = load_columns(lane, stage + StagePlan::kNorm);
+  if (sub == 0) return store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 0, left, rows, norm);
+  store_lower_kk(lane, score + ScorePlan::kLower, left, rows, norm);
+  store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 1, right, rows,
+                    load_columns(lane, stage + StagePlan::kNorm + 4 * kSub));
 }
 
-__device__ __forceinline__ void store_query_scores(const float (&x)[16], int sub,
+__device__ __forceinline__ void store_query_scores(int lane, const float (&x)[16], int sub,
                                                    std::uint32_t stage) {
   const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
   const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
   const std::uint32_t out = stage + StagePlan::kScoreQk;
-  const std::uint32_t row = lane_index() % 16;
-  const std::uint32_t piece = lane_index() / 16;
-  if (sub == 0) return store_qk<Triangle::kWithDiagonal>(out + score_piece(row, piece), left);
-  store_qk<Triangle::kWhole>(out + score_piece(16 + row, piece), left);
-  store_qk<Triangle::kWithDiagonal>(out + score_piece(16 + row, 2 + piece), right);
+  const std::uint32_t row = lane % 16;
+  const std::uint32_t piece = lane / 16;
+  if (sub == 0) return store_qk<Triangle::kWithDiagonal>(lane, out + score_piece(row, piece), left);
+  store_qk<Triangle::kWhole>(lane, out + score_piece(16 + row, piece), left);
+  store_qk<Triangle::kWithDiagonal>(lane, out + score_piece(16 + row, 2 + piece), right);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -1,10 +1,8 @@
-// What a block has to do, found once at its start by all of its threads.
+// What every block of the fused kernel has to do, found once by all threads of a block in front.
 //
 // With chains in line as balance.hpp says, block b has the costs [b M, (b + 1) M). It runs, in this
 // order: the first chunks of the chain that its right end cuts, the whole chains, the last chunks
-// of the chain that its left end cuts. b counts blocks as they begin, so that whoever waits for a
-// state waits for a block that runs: no block has to be resident for another to make progress.
-// Parts right of a cut are done last and wait only for parts left of one, so no circle closes.
+// of the chain that its left end cuts.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +12,6 @@
 #include "cuda/two_kernel/sequence.cuh"
 
 namespace flash_kda::cuda::sm90 {
-
-// Where the state comes from before the first chunk of a piece of work.
-enum class Source : std::int32_t { kCaller, kBlock, kZero };
-
-// One end may lie in the chain that the other cuts: then end = begin - 1, and the only piece of the
-// block is chunks [tail_skip, head_chunks) of that chain.
-struct Share {
-  std::int32_t rounds;       // pieces of chains
-  std::int32_t begin;        // place of the first whole chain
-  std::int32_t end;          // one past the last
-  std::int32_t head_chunks;  // of chain `end`, to be done first; 0: no cut
-  std::int32_t tail_skip;    // chunks of chain begin - 1 that the block before does; 0: no cut
-  std::int32_t block;        // in the order of their start
-  Layout layout;             // kWhole: all but `rounds` is void
-  std::int32_t tail_replay;  // chunks before tail_skip that are computed again
-  Source tail_source;
-};
 
 // Where a position on the line falls: the first chain that does not begin before it, and how many
 // chunks of the one before that lie left of it if it is cut, 0 if not.
@@ -55,7 +36,6 @@ struct ShareScratch {
   std::int64_t warp_sums[kThreads / 32];
   unsigned long long whole;  // cost of the busiest block without cuts
   LinePlace ends[2];
-  std::int64_t block;
 };
 
 __device__ __forceinline__ bool is_sorted(const SequenceMap& map) {
@@ -103,15 +83,6 @@ __device__ __forceinline__ Prefix sum_before(std::int64_t value, std::int64_t* w
   return prefix;
 }
 
-// Rounds that this block has when chains are taken in turns, in alternating direction.
-__device__ __forceinline__ int count_turns(int items) {
-  const int blocks = static_cast<int>(gridDim.x);
-  const int block = static_cast<int>(blockIdx.x);
-  const int full = items / blocks;
-  const int position = full % 2 == 0 ? block : blocks - 1 - block;
-  return full + (position < items % blocks ? 1 : 0);
-}
-
 // Of chains of one length. A position is `left` or `right` end of the block: ends[0] or ends[1].
 __device__ __forceinline__ Layout cut_equal_chains(const FusedParams& p, ShareScratch& scratch) {
   const std::int64_t blocks = gridDim.x;
@@ -120,7 +91,7 @@ __device__ __forceinline__ Layout cut_equal_chains(const FusedParams& p, ShareSc
   const std::int64_t whole = (p.items + blocks - 1) / blocks * cost;
   const Balance balance = choose_balance(total, cost, whole, blocks, p.max_warm_up);
   if (threadIdx.x < 2) {
-    std::int64_t at = (scratch.block + threadIdx.x) * balance.share;
+    std::int64_t at = (static_cast<std::int64_t>(blockIdx.x) + threadIdx.x) * balance.share;
     at = at < total ? at : total;
     scratch.ends[threadIdx.x] = cut_chain(at / cost, at % cost, cost);
   }
@@ -147,7 +118,7 @@ __device__ __forceinline__ Layout cut_packed_chains(const FusedParams& p, ShareS
       choose_balance(line.total, scratch.costs[0], static_cast<std::int64_t>(scratch.whole), blocks,
                      p.max_warm_up);
   for (int end = 0; end < 2; ++end) {
-    std::int64_t at = (scratch.block + end) * balance.share;
+    std::int64_t at = (static_cast<std::int64_t>(blockIdx.x) + end) * balance.share;
     at = at < line.total ? at : line.total;
     const std::int64_t offset = at - line.before;
     if (exists && offset >= 0 && offset < cost * heads) {
@@ -159,28 +130,20 @@ __device__ __forceinline__ Layout cut_packed_chains(const FusedParams& p, ShareS
   return balance.layout;
 }
 
-// By all threads of the block; `share` and `order` are read after the next block-wide barrier.
+// By all threads of block blockIdx.x; `share` and `order` are read after the next block-wide
+// barrier.
 __device__ __forceinline__ void find_share(const FusedParams& p, ShareScratch& scratch,
                                            std::uint16_t* order, Share& share) {
-  const bool sorted = is_sorted(p.sequences);
   const bool packed = p.sequences.cu_seqlens.data != nullptr;
-  const bool may_cut = p.handover.states != nullptr && (sorted || !packed);
-  if (threadIdx.x == 0) {
-    scratch.whole = 0;
-    scratch.block = may_cut ? atomicAdd(p.handover.begun, 1u) : 0;
-  }
-  if (sorted) sort_sequences(p.sequences, scratch, order);
+  if (threadIdx.x == 0) scratch.whole = 0;
+  if (packed) sort_sequences(p.sequences, scratch, order);
   __syncthreads();
-  Layout layout = Layout::kWhole;
-  if (may_cut) layout = packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch);
+  const Layout layout = packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch);
   __syncthreads();
   if (threadIdx.x != 0) return;
   share = {};
   share.layout = layout;
-  if (layout == Layout::kWhole) {
-    share.rounds = count_turns(p.items);
-    return;
-  }
+  if (layout == Layout::kWhole) return;
   const LinePlace left = scratch.ends[0];
   const LinePlace right = scratch.ends[1];
   share.begin = left.place;
@@ -188,7 +151,6 @@ __device__ __forceinline__ void find_share(const FusedParams& p, ShareScratch& s
   share.head_chunks = right.chunks;
   share.tail_skip = left.chunks;
   share.rounds = share.end - share.begin + (right.chunks > 0 ? 1 : 0) + (left.chunks > 0 ? 1 : 0);
-  share.block = static_cast<std::int32_t>(scratch.block);
   share.tail_source = Source::kBlock;
 }
 

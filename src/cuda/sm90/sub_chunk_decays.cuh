@@ -23,9 +23,9 @@ __device__ __forceinline__ void apply_exponentials(const float (&sum)[8], Decays
     float start[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const float reference = from_last_quad(s[i]);
+      const float reference = from_last_quad(lane_index(), s[i]);
       start[i] = exp2_approx(reference);
-      d.end[2 * h + i] = exp2_approx(from_last_quad(s[2 + i]) - reference);
+      d.end[2 * h + i] = exp2_approx(from_last_quad(lane_index(), s[2 + i]) - reference);
       d.total[2 * h + i] = start[i] * d.end[2 * h + i];
 #pragma unroll
       for (int j = i; j < 4; j += 2) {

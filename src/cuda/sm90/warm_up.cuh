@@ -143,15 +143,12 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
   return 0;
 }
 
-// Decides for the tail of this block, after find_share and a barrier. By all threads; the share is
-// read after the next block-wide barrier.
+// Decides for the tail of a share, after find_share and a barrier. By all threads; the share is
+// complete for thread 0.
 __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScratch& scratch,
                                                const std::uint16_t* order, Share& share) {
-  if (share.layout == Layout::kWhole || share.tail_skip == 0) return;
-  if (share.layout == Layout::kCut) {
-    if (threadIdx.x == 0) atomicAdd(&p.handover.counts->waited, 1u);
-    return;
-  }
+  static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
+  if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
   const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
@@ -164,9 +161,6 @@ __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScrat
     share.tail_source = Source::kCaller;
     share.tail_replay = share.tail_skip;
   }
-  atomicAdd(share.tail_source == Source::kBlock ? &p.handover.counts->waited
-                                                : &p.handover.counts->replayed,
-            1u);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -36,6 +36,7 @@ __global__ void __launch_bounds__(kParts* kK)
   const std::int64_t v_begin = (blockIdx.x - pair * blocks_per_head) * kMergeRows;
   const std::int64_t n = pair / p.v_heads;
   const std::int64_t head = pair - n * p.v_heads;
+  if (!has_chain(p.chains, n, p.v_heads, head)) return;
   const std::int64_t base = segment_base(p.sequences, p.segment_chunks, n);
   const int chunks = place_of_sequence(p.sequences, n).chunks();
   const int segments = chunks == 0 ? 1 : (chunks + p.segment_chunks - 1) / p.segment_chunks;

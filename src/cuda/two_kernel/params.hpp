@@ -90,11 +90,17 @@ struct TokenInputs {
   float scale = 1.0f;
 };
 
+// Chains (sequences of one value head) that a launch has to do, by bit n * v_heads + head, at most
+// 64; null: all. Blocks of other chains end at once.
+using ChainSet = const unsigned long long*;
+
 struct PrepareParams {
   SequenceMap sequences;
   CheckpointParams checkpoints;
   TokenInputs inputs;
-  std::byte* images = nullptr;  // [slots + side_slots, HV] chunk images
+  std::byte* images = nullptr;    // [slots + side_slots, HV] chunk images
+  ChainSet chains = nullptr;      // not null: K = 128
+  std::int64_t image_places = 0;  // of `images`; set by the launch where `chains` are given
 };
 
 struct RecurrenceParams {
@@ -110,6 +116,7 @@ struct RecurrenceParams {
   std::int32_t segment_chunks = 0;   // L; 0: sequences are whole
   float* segment_entry = nullptr;    // [places, HV, V, K]: state before each segment
   float* segment_summary = nullptr;  // [places, HV, V + K, K]: S_ext over M^T
+  ChainSet chains = nullptr;
 };
 
 struct CheckpointRowsParams {

@@ -2,6 +2,8 @@
 // builds the image of one chunk of one value head and writes it to the workspace.
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "cuda/common/async_copy.cuh"
 #include "cuda/two_kernel/launch.hpp"
 #include "cuda/two_kernel/prepare_stages.cuh"
@@ -101,18 +103,17 @@ __device__ __forceinline__ void store_image(const PrepareStorage<kK>& shared, st
 }
 
 template <int kK>
-__global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__ PrepareParams p) {
-  __shared__ PrepareStorage<kK> shared;
-  wait_for_previous_kernel();
-
+__device__ __forceinline__ void build_image(const PrepareParams& p, std::int64_t image,
+                                            PrepareStorage<kK>& shared) {
   const TokenInputs& in = p.inputs;
-  const std::int64_t slot = blockIdx.x / in.v_heads;
-  const int head = static_cast<int>(blockIdx.x - slot * in.v_heads);
+  const std::int64_t slot = image / in.v_heads;
+  const int head = static_cast<int>(image - slot * in.v_heads);
   const ChunkPlace place =
       slot < p.checkpoints.first_side_slot
           ? place_of_chunk(p.sequences, slot)
           : place_of_side_chunk(p.sequences, p.checkpoints, slot - p.checkpoints.first_side_slot);
   if (place.count == 0) return;  // the line of places has gaps
+  if (!has_chain(p.chains, place.n, in.v_heads, head)) return;
 
   std::uint32_t q[kChunk];
   std::uint32_t k[kChunk];
@@ -140,9 +141,31 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
   }
   if (warp == PrepareStorage<kK>::kWarps - 1) score_qk<kK>(shared);
   __syncthreads();  // the image is complete
-  store_image<kK>(shared,
-                  p.images + static_cast<std::int64_t>(blockIdx.x) * ChunkImage<kK>::kBytes);
+  store_image<kK>(shared, p.images + image * ChunkImage<kK>::kBytes);
+}
+
+template <int kK>
+__global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__ PrepareParams p) {
+  __shared__ PrepareStorage<kK> shared;
+  wait_for_previous_kernel();
+  build_image<kK>(p, blockIdx.x, shared);
   // Late: blocks of the recurrence that wait here would hold half of the registers meanwhile.
+  release_next_kernel();
+}
+
+// For p.chains alone. Mostly there are none, and even empty blocks take time: about 0.1 ms for the
+// images of a million tokens of four heads (estimated). So blocks are few, and take many images; a
+// kernel of its own, because the loop costs 40 registers.
+inline constexpr std::int64_t kBlocksForSome = 4096;
+
+__global__ void __launch_bounds__(64) prepare_some_kernel(const __grid_constant__ PrepareParams p) {
+  __shared__ PrepareStorage<128> shared;
+  wait_for_previous_kernel();
+  if (is_empty(p.chains)) return;
+  for (std::int64_t image = blockIdx.x; image < p.image_places; image += gridDim.x) {
+    build_image<128>(p, image, shared);
+    __syncthreads();  // the image is stored
+  }
   release_next_kernel();
 }
 
@@ -158,8 +181,15 @@ cudaError_t launch_prepare(const PrepareParams& params, int head_dim_k, std::int
                            const LaunchContext& context) {
   if (slots == 0) return cudaSuccess;
   LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(slots * params.inputs.v_heads));
+  const std::int64_t images = slots * params.inputs.v_heads;
+  shape.grid = dim3(static_cast<unsigned>(images));
   shape.block = dim3(static_cast<unsigned>(head_dim_k / 2));
+  if (params.chains != nullptr) {
+    shape.grid = dim3(static_cast<unsigned>(std::min(images, kBlocksForSome)));
+    PrepareParams counted = params;
+    counted.image_places = images;
+    return launch(prepare_some_kernel, shape, context, counted);
+  }
   return head_dim_k == 128 ? launch(prepare_kernel<128>, shape, context, params)
                            : launch(prepare_kernel<64>, shape, context, params);
 }

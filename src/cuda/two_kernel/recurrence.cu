@@ -167,11 +167,13 @@ __global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
   auto& storage = *reinterpret_cast<RecurrenceStorage<kK, kKeep>*>(shared_bytes);
   constexpr Queries kQueries = kPass == Pass::kOutput ? Queries::kMultiply : Queries::kSkip;
   wait_for_previous_kernel();
+  if (is_empty(p.chains)) return;
 
   const int summary_rows = p.head_dim_v + kK;
   const Job job = make_job(p, kPass == Pass::kOutput ? p.head_dim_v : summary_rows);
   if (job.chunk_begin > job.chunk_end) return;           // no segment lies at this place
   if (kPass == Pass::kSummary && job.is_last()) return;  // nobody follows it
+  if (!has_chain(p.chains, job.n, p.v_heads, job.head)) return;
 
   const std::int64_t image_pitch = static_cast<std::int64_t>(p.v_heads) * ChunkImage<kK>::kBytes;
   const std::byte* images = p.images + (job.sequence.chunk_base + job.chunk_begin) * image_pitch +

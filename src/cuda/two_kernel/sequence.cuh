@@ -24,6 +24,14 @@ __device__ __forceinline__ std::int64_t first_token(const SequenceMap& map, std:
   return clamp_index(load_index(map.cu_seqlens, n), 0, map.tokens);
 }
 
+__device__ __forceinline__ bool is_empty(ChainSet chains) {
+  return chains != nullptr && *chains == 0;
+}
+__device__ __forceinline__ bool has_chain(ChainSet chains, std::int64_t n, int v_heads,
+                                          std::int64_t head) {
+  return chains == nullptr || (*chains >> (n * v_heads + head) & 1) != 0;
+}
+
 struct SequencePlace {
   std::int64_t batch_row;
   std::int64_t first;       // token within the row
@@ -63,6 +71,7 @@ __device__ __forceinline__ std::int64_t search_sequence(std::int64_t num_sequenc
 
 // A run of at most C tokens of one sequence, starting on the chunk grid of that sequence.
 struct ChunkPlace {
+  std::int64_t n;
   std::int64_t batch_row;
   std::int64_t first;  // token within the row
   int count;           // tokens; 0: nothing lies here
@@ -80,7 +89,7 @@ __device__ __forceinline__ ChunkPlace place_of_chunk(const SequenceMap& map, std
   const std::int64_t offset = (slot - sequence.chunk_base) * kChunk;
   const std::int64_t left = sequence.length - offset;
   const bool inside = offset >= 0 && left > 0;
-  return {sequence.batch_row, sequence.first + offset,
+  return {n, sequence.batch_row, sequence.first + offset,
           inside ? static_cast<int>(left < kChunk ? left : kChunk) : 0};
 }
 
@@ -118,7 +127,7 @@ __device__ __forceinline__ ChunkPlace place_of_side_chunk(const SequenceMap& map
   const SequencePlace sequence = place_of_sequence(map, n);
   const int offset = checkpoint_offset(checkpoints, sequence.length, n, e);
   const int count = offset % kChunk;
-  return {sequence.batch_row, sequence.first + offset - count, count};
+  return {n, sequence.batch_row, sequence.first + offset - count, count};
 }
 
 }  // namespace flash_kda::cuda

@@ -1,0 +1,42 @@
+// In front of the fused kernel where chains may be cut: who does what, which parts may start from
+// zero, and zeroed counters, since the workspace comes with any content. A kernel of its own,
+// because whether a chain is cut by proven cuts alone has to be known to all blocks before they
+// begin.
+#include <cuda_runtime.h>
+
+#include "cuda/common/async_copy.cuh"
+#include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/warm_up.cuh"
+
+namespace flash_kda::cuda::sm90 {
+namespace {
+
+__global__ void __launch_bounds__(kThreads, 1)
+    find_shares_kernel(const __grid_constant__ FusedParams p) {
+  wait_for_previous_kernel();
+  release_next_kernel();
+  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();
+  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), block_share());
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < kHandoverFlags) p.handover.sent[blockIdx.x * kHandoverFlags + thread] = 0;
+  if (thread != 0) return;
+  p.handover.shares[blockIdx.x] = block_share();
+  if (blockIdx.x == 0) *p.handover.begun = 0;
+}
+
+}  // namespace
+
+cudaError_t launch_find_shares(const FusedParams& params, int blocks,
+                               const LaunchContext& context) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(blocks));
+  shape.block = dim3(kThreads);
+  shape.shared_bytes = SharedPlan::kBytes;
+  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(find_shares_kernel),
+                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                 static_cast<int>(shape.shared_bytes));
+  return error != cudaSuccess ? error : launch(find_shares_kernel, shape, context, params);
+}
+
+}  // namespace flash_kda::cuda::sm90

@@ -1,0 +1,250 @@
+// Few chains in one call: the fused kernel for those whose cuts are proven, two kernels for the
+// rest.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cuda/sm90/fused_plan.hpp"
+#include "cuda/sm90/params.hpp"
+#include "tests/cuda/device_call.hpp"
+#include "verification/verify.hpp"
+
+namespace flash_kda {
+namespace {
+
+constexpr int kMultiprocessors = 8;
+
+struct Call {
+  std::vector<std::byte> out, state;
+  cuda::sm90::CutCounts counts;
+};
+
+// In a workspace of NaNs and counters far beyond zero.
+Call run_planned(const DeviceCall& call, Algorithm algorithm, Unproven expected) {
+  Call result;
+  const Result<Plan> plan = make_plan(
+      call.problem(),
+      {.backend = BackendKind::kCuda, .algorithm = algorithm, .multiprocessors = kMultiprocessors});
+  EXPECT_TRUE(plan.ok()) << plan.status().message();
+  if (!plan.ok()) return result;
+  EXPECT_EQ(plan->config.unproven, expected) << to_string(plan->config);
+  DeviceBuffer workspace(plan->workspace_bytes + 1);
+  EXPECT_EQ(cudaMemset(workspace.data(), 0xff, workspace.bytes()), cudaSuccess);
+  EXPECT_EQ(cudaMemset(call.out.data(), 0xff, call.out.bytes()), cudaSuccess);
+  const Status status =
+      run(*plan, call.tensors(), {workspace.data(), plan->workspace_bytes}, nullptr);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  result.out = call.out.read();
+  result.state = call.state.read();
+  if (plan->config.algorithm == Algorithm::kFused) {
+    const auto layout = cuda::sm90::lay_out_handover(plan->problem, plan->config);
+    std::memcpy(&result.counts, workspace.read().data() + layout.counts, sizeof(result.counts));
+  }
+  return result;
+}
+Call run_both(const DeviceCall& call) {
+  return run_planned(call, Algorithm::kAuto, Unproven::kTwoKernels);
+}
+Call run_two_kernels(const DeviceCall& call) {
+  return run_planned(call, Algorithm::kChunked, Unproven::kWait);
+}
+
+constexpr std::int64_t kDim = 128;
+constexpr std::int64_t kHeads = DeviceCall::kHeads;
+constexpr std::int32_t kFirstLength = 200;
+constexpr std::int64_t kTokens = 1000;
+
+// Two sequences of 200 and 800 tokens: chains that cost 26, 26, 8 and 8, the longer sequence first,
+// shared by 8 blocks of 9. Cuts lie 9, 18, then 1, 10, 19, then 2, then 3 chunks into them; those
+// up to 8 are replayed from the start of their sequence, whatever the gates.
+class FewChains : public testing::Test {
+ protected:
+  FewChains() : call_(kTokens, kDim) { call_.fill(5, kFirstLength); }
+
+  // Gates that keep what channel 5 has, in the heads for which `open` says so.
+  void open_channel(const std::function<bool(std::int64_t)>& open) {
+    std::vector<std::uint16_t> g(call_.g.bytes() / 2);
+    const std::vector<std::byte> bytes = call_.g.read();
+    std::memcpy(g.data(), bytes.data(), bytes.size());
+    constexpr std::uint16_t kMinus30 = 0xc1f0;  // sigmoid: 1e-13
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      if (i % kDim == 5 && open(static_cast<std::int64_t>(i) / kDim % kHeads)) g[i] = kMinus30;
+    }
+    call_.g.write(g.data());
+  }
+
+  // The rows of one head, and one state.
+  static std::vector<std::byte> out_of(const Call& call, std::int64_t n, std::int64_t head) {
+    const std::int64_t first = n == 0 ? 0 : kFirstLength;
+    const std::int64_t end = n == 0 ? kFirstLength : kTokens;
+    std::vector<std::byte> rows;
+    for (std::int64_t t = first; t < end; ++t) {
+      const auto* row = call.out.data() + (t * kHeads + head) * kDim * 2;
+      rows.insert(rows.end(), row, row + kDim * 2);
+    }
+    return rows;
+  }
+  static std::vector<std::byte> state_of(const Call& call, std::int64_t n, std::int64_t head) {
+    constexpr std::int64_t kBytes = kDim * kDim * 4;
+    const auto* state = call.state.data() + (n * kHeads + head) * kBytes;
+    return {state, state + kBytes};
+  }
+  static void expect_same_chain(const Call& a, const Call& b, std::int64_t n, std::int64_t head) {
+    EXPECT_EQ(out_of(a, n, head), out_of(b, n, head)) << "sequence " << n << ", head " << head;
+    EXPECT_EQ(state_of(a, n, head), state_of(b, n, head)) << "sequence " << n << ", head " << head;
+  }
+
+  DeviceCall call_;
+};
+
+TEST_F(FewChains, AreFusedWhereEveryCutIsProven) {
+  const Call both = run_both(call_);
+  EXPECT_EQ(both.counts.replayed, 7u);
+  EXPECT_EQ(both.counts.waited, 0u);
+  EXPECT_EQ(both.counts.exact, 0u);
+  const Call fused = run_planned(call_, Algorithm::kFused, Unproven::kWait);
+  EXPECT_EQ(both.out, fused.out);
+  EXPECT_EQ(both.state, fused.state);
+}
+
+TEST_F(FewChains, AreLeftToTwoKernelsWhereNoneIs) {
+  open_channel([](std::int64_t) { return true; });
+  const Call both = run_both(call_);
+  EXPECT_EQ(both.counts.replayed, 2u);  // the shorter sequence
+  EXPECT_EQ(both.counts.waited, 0u);
+  EXPECT_EQ(both.counts.exact, 5u);
+  const Call exact = run_two_kernels(call_);
+  for (std::int64_t head = 0; head < kHeads; ++head) expect_same_chain(both, exact, 1, head);
+}
+
+TEST_F(FewChains, AreJudgedOneByOne) {
+  const Call proven = run_both(call_);
+  for (const std::int64_t slow : {0, 1}) {
+    call_.fill(5, kFirstLength);
+    open_channel([slow](std::int64_t head) { return head == slow; });
+    const Call both = run_both(call_);
+    EXPECT_EQ(both.counts.exact, slow == 0 ? 2u : 3u);
+    EXPECT_EQ(both.counts.replayed, slow == 0 ? 5u : 4u);
+    const Call exact = run_two_kernels(call_);
+    expect_same_chain(both, exact, 1, slow);
+    // The neighbour's bits do not know.
+    for (std::int64_t n = 0; n < 2; ++n) expect_same_chain(both, proven, n, 1 - slow);
+  }
+}
+
+// A chain that is left must find its initial state untouched.
+TEST_F(FewChains, UpdateStatesInPlace) {
+  open_channel([](std::int64_t head) { return head == 0; });
+  std::vector<float> values(call_.state.bytes() / sizeof(float));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 97) / 97.0f;
+  DeviceBuffer initial(call_.state.bytes());
+  initial.write(values.data());
+  call_.initial = initial.data();
+  const Call apart = run_both(call_);
+  call_.state.write(values.data());
+  call_.initial = call_.state.data();
+  const Call in_place = run_both(call_);
+  EXPECT_EQ(in_place.counts.exact, 2u);
+  EXPECT_EQ(in_place.out, apart.out);
+  EXPECT_EQ(in_place.state, apart.state);
+}
+
+TEST_F(FewChains, AreFusedAloneOrNotAtAllWhenAsked) {
+  const auto config = [this](const PlanOptions& options) {
+    const Result<Plan> plan = make_plan(call_.problem(), options);
+    EXPECT_TRUE(plan.ok()) << plan.status().message();
+    return plan.ok() ? plan->config : Config();
+  };
+  PlanOptions options = {.backend = BackendKind::kCuda, .multiprocessors = kMultiprocessors};
+  EXPECT_EQ(config(options).algorithm, Algorithm::kFused);
+  EXPECT_EQ(config(options).unproven, Unproven::kTwoKernels);
+  options.cuts = Cuts::kExact;
+  EXPECT_EQ(config(options).algorithm, Algorithm::kChunked);
+  options.cuts = Cuts::kAuto;
+  options.algorithm = Algorithm::kFused;
+  EXPECT_EQ(config(options).unproven, Unproven::kWait);
+}
+
+}  // namespace
+}  // namespace flash_kda
+
+namespace flash_kda::verification {
+namespace {
+
+Case packed(const char* name, std::vector<std::int64_t> lengths) {
+  Case c;
+  c.name = name;
+  c.lengths = std::move(lengths);
+  Problem& p = c.problem;
+  p.tokens = std::accumulate(c.lengths.begin(), c.lengths.end(), std::int64_t{0});
+  p.num_sequences = static_cast<std::int64_t>(c.lengths.size());
+  p.qk_heads = 1;
+  p.v_heads = 2;
+  p.head_dim_k = p.head_dim_v = 128;
+  p.out_dtype = DType::kBF16;
+  c.memory.initial = InitialState::kGiven;
+  return c;
+}
+
+std::vector<Case> few_chain_cases() {
+  std::vector<Case> all;
+  const auto add = [&](const char* name, std::vector<std::int64_t> lengths,
+                       const std::function<void(Case&)>& change) {
+    all.push_back(packed(name, std::move(lengths)));
+    change(all.back());
+  };
+  add("published", {620}, [](Case&) {});
+  add("slow", {620, 0, 900}, [](Case& c) { c.inputs.gate = GateInput::kSlow; });
+  add("open", {620, 500}, [](Case& c) { c.inputs.gate = GateInput::kOpen; });
+  add("alternating", {577, 600}, [](Case& c) { c.inputs.gate = GateInput::kAlternating; });
+  add("in_place", {0, 620, 900}, [](Case& c) { c.memory.final = FinalState::kInPlace; });
+  add("slow_in_place", {0, 620, 900}, [](Case& c) {
+    c.inputs.gate = GateInput::kSlow;
+    c.memory.final = FinalState::kInPlace;
+  });
+  add("softplus_masked", {700, 450}, [](Case& c) {
+    c.problem.gate.kind = GateKind::kSoftplus;
+    c.memory.initial = InitialState::kMasked;
+  });
+  add("log_strided_bf16_states", {700, 450}, [](Case& c) {
+    c.problem.gate.kind = GateKind::kLog;
+    c.memory.tokens = TokenLayout::kStrided;
+    c.problem.state.dtype = DType::kBF16;
+    c.problem.state.layout = StateLayout::kKV;
+  });
+  add("pool", {700, 450}, [](Case& c) {
+    c.problem.state.storage = StateStorage::kPool;
+    c.problem.state.pool_slots = 5;
+    c.inputs.gate = GateInput::kSlow;
+  });
+  add("misaligned", {700, 450}, [](Case& c) { c.memory.misaligned = true; });
+  add("fixed", {}, [](Case& c) {
+    c.problem.num_sequences.reset();
+    c.problem.batch = 2;
+    c.problem.tokens = 600;
+  });
+  return all;
+}
+
+class FewChainsTable : public testing::TestWithParam<Case> {};
+
+TEST_P(FewChainsTable, MatchesTheDefinition) {
+  const VerifyRow row =
+      run_case(GetParam(), BackendKind::kCuda, Precision::kBF16, {.multiprocessors = 12});
+  EXPECT_EQ(row.config.unproven, Unproven::kTwoKernels) << to_string(row.config);
+  EXPECT_TRUE(row.outcome == Outcome::kPassed) << row.detail;
+  for (const std::string& stray : row.stray_writes) ADD_FAILURE() << stray;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FewChainsTable, testing::ValuesIn(few_chain_cases()),
+                         [](const auto& parameter) { return parameter.param.name; });
+
+}  // namespace
+}  // namespace flash_kda::verification
