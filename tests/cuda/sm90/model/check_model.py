@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 MUTANTS = {
     "bounded": [2, 3, 4, 6, 7, 8, 9, 11, 12, 13, *range(52, 58), 59, 60, 61, *range(101, 106)],
     "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, *range(52, 62), 101, 102, 103, 105],
-    "handover": [1, 2, 3, 4, 5, 6],
+    "handover": [1, 2, 3, 4, 5, 6, 7],
 }
 # Chunks, and those of the first item: most stages are used twice.
 CHUNKS = {"bounded": (8, 5), "general": (9, 5)}

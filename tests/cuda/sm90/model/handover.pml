@@ -1,13 +1,16 @@
 /* Chains cut over blocks: who does which chunks, and how states go from one part to the next.
  *
- * The formulas are those of share.cuh, balance.hpp and make_item (work.cuh). Blocks begin in any
- * order, RESIDENT of them at a time; a cut is replayed from nothing, replayed from the caller's state or waits, whatever
- * the gates may prove. Checked: no deadlock; every chunk is written once; every state that is read
- * is that of its chain and chunk; no initial state is overwritten that somebody still reads.
+ * The formulas are those of share.cuh, balance.hpp, take_share.cuh and make_item (work.cuh). Blocks
+ * begin in any order, RESIDENT of them at a time. A cut of a replayed layout starts from nothing,
+ * from the caller's state or waits, whatever the gates may prove; or, if `leaves`, chains with a cut
+ * that is not proven are left to other kernels. Checked: no deadlock; every chunk is written once;
+ * every state that is read is that of its chain and chunk; no initial state is overwritten that
+ * somebody still reads; of a chain that is left, nothing is touched.
  *
  * Mutants: 1 no wait before a state is taken; 2 none before one is replaced in place; 3 blocks are
  * numbered as the hardware does; 4 the flag is raised before the state is there; 5 flags are those
- * of the last launch; 6 outputs of replayed chunks are written.
+ * of the last launch; 6 outputs of replayed chunks are written; 7 a part before a cut is run although
+ * its chain is left.
  */
 #define BLOCKS 4
 #define RESIDENT 2
@@ -18,7 +21,7 @@ mtype = { kWhole, kCut, kReplayed, kCaller, kBlock, kZero };
 
 byte mutant;
 mtype layout;
-bit in_place;
+bit in_place, leaves;
 byte chains;          /* in this case */
 byte chunks[CHAINS];  /* of each, longest first */
 byte share;           /* cost of a block */
@@ -30,6 +33,12 @@ bit final[CHAINS];
 bit sent[BLOCKS];
 byte slot_chain[BLOCKS]; /* chain + 1 whose state lies in a block's slot */
 byte slot_chunk[BLOCKS]; /* after so many chunks */
+
+/* Shares, by number of the block. */
+byte begin[BLOCKS], tail_skip[BLOCKS], tail_replay[BLOCKS], head_chunks[BLOCKS];
+short end[BLOCKS]; /* begin - 1 if both ends lie in one chain */
+mtype tail_source[BLOCKS];
+bit left_out[CHAINS]; /* to other kernels */
 
 #define COST(k) (chunks[k] + 1)
 
@@ -95,10 +104,25 @@ inline run_item(chain, first, last, replay, source, sink) {
   fi
 }
 
+#define IS_BETWEEN(n) (end[n] < begin[n])
+#define TURN(index) (chains / BLOCKS % 2 == 0 -> index : BLOCKS - 1 - index)
+
+/* Of the parts of chains that are left out, none is run. */
+inline leave_unproven(number, rounds, heads) {
+  heads = head_chunks[number];
+  head = heads > 0 && left_out[end[number]] && mutant != 7;
+  if
+  :: IS_BETWEEN(number) -> rounds = (head -> 0 : rounds)
+  :: else ->
+     heads = (head -> 0 : heads);
+     rounds = rounds - head - (tail_skip[number] > 0 && left_out[begin[number] - 1])
+  fi
+}
+
 proctype Block(byte index) {
-  byte number, c, first, last, replay, round, rounds, place, begin, tail_skip, tail_replay, right, head_chunks;
-  mtype tail_source = kBlock, source, sink;
-  short end;
+  byte number, c, first, last, replay, round, rounds, place, heads;
+  bit head;
+  mtype source, sink;
   atomic {
     resident < RESIDENT -> resident++;
     number = (mutant == 3 -> index : begun);
@@ -106,28 +130,12 @@ proctype Block(byte index) {
   }
   d_step {
     if
-    :: layout == kWhole -> rounds = chains / BLOCKS
+    :: layout == kWhole -> rounds = chains / BLOCKS + (TURN(index) < chains % BLOCKS)
     :: else ->
-       cut(number * share, begin, tail_skip);
-       cut((number + 1) * share, right, head_chunks);
-       end = right - (head_chunks > 0);
-       rounds = end - begin + (head_chunks > 0) + (tail_skip > 0)
+       rounds = end[number] - begin[number] + (head_chunks[number] > 0) + (tail_skip[number] > 0);
+       leave_unproven(number, rounds, heads)
     fi
   }
-  if
-  :: layout == kWhole && (chains / BLOCKS % 2 == 0 -> index : BLOCKS - 1 - index) < chains % BLOCKS -> rounds++
-  :: layout == kReplayed && tail_skip > 0 -> atomic {
-       if
-       :: tail_source = kZero;
-          if
-          :: tail_replay = 1
-          :: tail_skip > 1 -> tail_replay = MAX_REPLAY
-          fi
-       :: tail_skip <= MAX_REPLAY -> tail_source = kCaller; tail_replay = tail_skip
-       :: tail_source = kBlock
-       fi }
-  :: else
-  fi;
   do
   :: round < rounds ->
      d_step {
@@ -140,18 +148,19 @@ proctype Block(byte index) {
           place = round * BLOCKS + (round % 2 == 0 -> index : BLOCKS - 1 - index);
           last = chunks[place]
        :: else ->
-          place = (end < begin || (round == 0 && head_chunks > 0) -> end : begin + round - (head_chunks > 0));
+          head = IS_BETWEEN(number) || (round == 0 && heads > 0);
+          place = (head -> end[number] : begin[number] + round - (heads > 0));
           if
-          :: end < begin || place >= end && !(round == 0 && head_chunks > 0) -> /* tail */
-             place = begin - 1;
-             first = tail_skip - tail_replay;
-             source = tail_source;
-             replay = tail_replay
+          :: IS_BETWEEN(number) || (!head && place >= end[number]) -> /* tail */
+             place = begin[number] - 1;
+             first = tail_skip[number] - tail_replay[number];
+             source = tail_source[number];
+             replay = tail_replay[number]
           :: else
           fi;
           last = chunks[place];
           if
-          :: end < begin || (round == 0 && head_chunks > 0) -> last = head_chunks; sink = kBlock
+          :: head -> last = heads; sink = kBlock
           :: else
           fi
        fi
@@ -172,9 +181,29 @@ inline equal_chains(count, length) {
   od
 }
 
+/* What find_shares.cu does. */
+inline find_share(n) {
+  d_step {
+    tail_source[n] = kBlock;
+    cut(n * share, begin[n], tail_skip[n]);
+    cut((n + 1) * share, right, head_chunks[n]);
+    end[n] = right - (head_chunks[n] > 0)
+  }
+  if
+  :: layout == kReplayed && tail_skip[n] > 0 ->
+     if
+     :: tail_source[n] = kZero; tail_replay[n] = 1
+     :: tail_skip[n] >= MAX_REPLAY -> tail_source[n] = kZero; tail_replay[n] = MAX_REPLAY
+     :: tail_skip[n] <= MAX_REPLAY -> tail_source[n] = kCaller; tail_replay[n] = tail_skip[n]
+     :: left_out[begin[n] - 1] = leaves
+     fi
+  :: else
+  fi
+}
+
 c_decl { \#include <stdlib.h> }
 init {
-  byte c, total;
+  byte c, total, right;
   c_code { now.mutant = getenv("MUTANT") ? atoi(getenv("MUTANT")) : 0; };
   atomic {
     if
@@ -190,6 +219,10 @@ init {
     if
     :: in_place = 1
     :: in_place = 0
+    fi;
+    if
+    :: layout == kReplayed -> leaves = 1
+    :: leaves = 0
     fi;
     d_step {
       c = 0;
@@ -210,6 +243,11 @@ init {
     }
     c = 0;
     do
+    :: c < BLOCKS && layout != kWhole -> find_share(c); c++
+    :: else -> break
+    od;
+    c = 0;
+    do
     :: c < BLOCKS -> run Block(c); c++
     :: else -> break
     od
@@ -217,7 +255,8 @@ init {
   finished == BLOCKS;
   c = 0;
   do
-  :: c < chains -> assert(final[c] && written[c] == (1 << chunks[c]) - 1); c++
+  :: c < chains && left_out[c] -> assert(!final[c] && !replaced[c] && written[c] == 0); c++
+  :: c < chains && !left_out[c] -> assert(final[c] && written[c] == (1 << chunks[c]) - 1); c++
   :: else -> break
   od
 }
