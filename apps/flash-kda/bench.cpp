@@ -38,6 +38,7 @@ struct BenchOptions {
   std::optional<BackendKind> backend;
   std::optional<Precision> precision;
   Algorithm algorithm = Algorithm::kAuto;
+  PlanOptions gpu;  // cuts and multiprocessors
   std::vector<int> threads;
   Effort effort;
   std::string compare;
@@ -58,6 +59,7 @@ struct BenchOptions {
                "Backend; default: the fastest that supports the shape");
     add_choice(command, "--precision", precision, kPrecisionChoices, "Default: both");
     add_choice(command, "--algorithm", algorithm, kAlgorithmChoices, "Default: the plan's choice");
+    add_gpu_options(command, gpu);
     command.add_option("--threads", threads, "Thread counts; default: 1 and all")
         ->delimiter(',')
         ->check(CLI::Range(1, 4096).description(""))
@@ -138,7 +140,10 @@ std::vector<Variant> host_variants(const BenchOptions& options) {
 
 // Where the GPU takes the shape, there is one arithmetic and no threads, but a cache of tens of MB.
 Result<std::vector<Variant>> bench_variants(const BenchOptions& options, const Problem& problem) {
-  const PlanOptions plain = {.backend = options.backend, .algorithm = options.algorithm};
+  const PlanOptions plain = {.backend = options.backend,
+                             .algorithm = options.algorithm,
+                             .multiprocessors = options.gpu.multiprocessors,
+                             .cuts = options.gpu.cuts};
   const Result<Plan> plan = make_plan(problem, plain);
   if (!plan.ok()) return plan.status();
   if (plan->config.backend != BackendKind::kCuda) return host_variants(options);

@@ -151,6 +151,8 @@ Json plan_json(const Problem& problem, const PlanOptions& options) {
     json["unproven"] = config.unproven == Unproven::kTwoKernels ? "two kernels" : "wait";
   }
   json["threads"] = config.threads;
+  json["multiprocessors"] = config.multiprocessors;
+  json["warm_up_tokens"] = config.warm_up_tokens;
   json["workspace_bytes"] = plan->workspace_bytes;
   json["reason"] = config.reason;
   return json;

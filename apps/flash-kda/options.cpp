@@ -10,6 +10,7 @@ const Choices<Algorithm> kAlgorithmChoices{{"auto", Algorithm::kAuto},
                                            {"recurrent", Algorithm::kRecurrent},
                                            {"chunked", Algorithm::kChunked},
                                            {"fused", Algorithm::kFused}};
+const Choices<Cuts> kCutsChoices{{"auto", Cuts::kAuto}, {"exact", Cuts::kExact}};
 const Choices<GateKind> kGateChoices{{"lower-bound", GateKind::kLowerBound},
                                      {"softplus", GateKind::kSoftplus},
                                      {"log", GateKind::kLog}};
@@ -41,6 +42,18 @@ void add_plan_options(CLI::App& command, PlanOptions& options) {
              "Arithmetic of the products; default: fp32");
   command.add_option("--threads", options.threads, "CPU threads at most; default: all")
       ->check(CLI::Range(1, 4096));
+  add_gpu_options(command, options);
+}
+
+void add_gpu_options(CLI::App& command, PlanOptions& options) {
+  add_choice(command, "--cuts", options.cuts, kCutsChoices,
+             "Where the fused GPU kernel may cut a sequence: also where the gates prove that the "
+             "part after the cut may start from a replay, or only where it waits; default: auto");
+  command
+      .add_option("--multiprocessors", options.multiprocessors,
+                  "Multiprocessors of the GPU that the fused kernel may use at most; default: all")
+      ->check(CLI::Range(1, 4096).description(""))
+      ->type_name("N");
 }
 
 void OperationOptions::add_to(CLI::App& command) {

@@ -18,6 +18,7 @@ using Choices = std::vector<std::pair<std::string, T>>;
 extern const Choices<BackendKind> kBackendChoices;  // reference, cpu, cuda
 extern const Choices<Precision> kPrecisionChoices;
 extern const Choices<Algorithm> kAlgorithmChoices;
+extern const Choices<Cuts> kCutsChoices;         // auto, exact
 extern const Choices<GateKind> kGateChoices;     // lower-bound, softplus, log
 extern const Choices<DType> kFloatChoices;       // fp32, bf16, fp16
 extern const Choices<DType> kStateDTypeChoices;  // fp32, bf16
@@ -42,8 +43,10 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
       ->type_name(shown);
 }
 
-// --backend, --precision, --threads.
+// --backend, --precision, --threads, and the next two.
 void add_plan_options(CLI::App& command, PlanOptions& options);
+// --cuts, --multiprocessors.
+void add_gpu_options(CLI::App& command, PlanOptions& options);
 
 // --gate, --lower-bound, --scale, --qk-l2norm, --beta, --neg-eigval, --state-layout,
 // --state-dtype, --checkpoint-every: all of a Problem but its sizes and tensor types. `state_dtype`

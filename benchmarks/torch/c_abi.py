@@ -40,7 +40,8 @@ class Problem(ctypes.Structure):
 class PlanOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t), ("backend", ctypes.c_int32),
                 ("precision", ctypes.c_int32), ("threads", ctypes.c_int32),
-                ("algorithm", ctypes.c_int32)]
+                ("algorithm", ctypes.c_int32), ("multiprocessors", ctypes.c_int32),
+                ("cuts", ctypes.c_int32)]
 
 
 class Tensors(ctypes.Structure):
@@ -56,6 +57,7 @@ class Library:
         self.lib.flash_kda_version.restype = ctypes.c_char_p
         self.lib.flash_kda_plan_describe.restype = ctypes.c_char_p
         self.lib.flash_kda_plan_workspace_bytes.restype = ctypes.c_size_t
+        self.lib.flash_kda_plan_cut_counts_offset.restype = ctypes.c_size_t
 
     def check(self, status):
         if status != 0:
@@ -97,7 +99,16 @@ class Library:
             self.check(self.lib.flash_kda_run(plan, ctypes.byref(views), ctypes.c_void_p(address),
                                               ctypes.c_size_t(size), ctypes.c_void_p(stream)))
 
-        call.workspace_bytes = size
+        offset = self.lib.flash_kda_plan_cut_counts_offset(plan)
 
+        def cut_counts(keep=workspace):
+            """(replayed, waited): parts after a cut of the last call, once it is done."""
+            if offset == 0:
+                return 0, 0
+            first = address - keep.data_ptr() + offset
+            return tuple(keep[first:first + 8].view(torch.int32).tolist())
+
+        call.workspace_bytes = size
+        call.cut_counts = cut_counts
         call.description = self.lib.flash_kda_plan_describe(plan).decode()
         return call

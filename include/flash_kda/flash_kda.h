@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct grows or a function is added; never when a meaning changes (none does). */
-#define FLASH_KDA_ABI_VERSION 1
+#define FLASH_KDA_ABI_VERSION 2
 
 typedef enum flash_kda_status {
   FLASH_KDA_OK = 0,
@@ -68,6 +68,7 @@ enum {
   FLASH_KDA_ALGORITHM_CHUNKED = 2,
   FLASH_KDA_ALGORITHM_FUSED = 3
 };
+enum { FLASH_KDA_CUTS_AUTO = 0, FLASH_KDA_CUTS_EXACT = 1 };
 
 #define FLASH_KDA_MAX_RANK 6
 
@@ -117,6 +118,9 @@ typedef struct flash_kda_plan_options {
   int32_t precision;
   int32_t threads; /* 0: all that the process may use */
   int32_t algorithm;
+  /* Since FLASH_KDA_ABI_VERSION 2; both of the fused CUDA kernel. */
+  int32_t multiprocessors; /* at most; 0: all */
+  int32_t cuts;
 } flash_kda_plan_options;
 
 typedef struct flash_kda_tensors {
@@ -158,6 +162,10 @@ FLASH_KDA_API void flash_kda_plan_destroy(flash_kda_plan* plan);
 FLASH_KDA_API size_t flash_kda_plan_workspace_bytes(const flash_kda_plan* plan);
 FLASH_KDA_API size_t flash_kda_plan_workspace_alignment(const flash_kda_plan* plan);
 FLASH_KDA_API int32_t flash_kda_plan_backend(const flash_kda_plan* plan);
+/* Where in the workspace, in bytes, a call leaves two uint32_t: parts of sequences after a cut that
+ * started from a replay of some tokens, and parts that waited for the state of the part before.
+ * 0: this plan cuts no sequence, or not so. Since FLASH_KDA_ABI_VERSION 2. */
+FLASH_KDA_API size_t flash_kda_plan_cut_counts_offset(const flash_kda_plan* plan);
 /* The choice in one line; lives as long as the plan. */
 FLASH_KDA_API const char* flash_kda_plan_describe(const flash_kda_plan* plan);
 

@@ -11,6 +11,7 @@ BetaForm = Literal["logits", "activated"]
 StateLayout = Literal["vk", "kv"]
 Backend = Optional[Literal["reference", "cpu", "cuda"]]
 Precision = Literal["fp32", "bf16"]
+Cuts = Literal["auto", "exact"]
 
 FLAGS = {False: 0, True: 1}
 GATES = {"lower_bound": 0, "softplus": 1, "log": 2}
@@ -18,6 +19,7 @@ BETA_FORMS = {"logits": 0, "activated": 1}
 STATE_LAYOUTS = {"vk": 0, "kv": 1}
 BACKENDS = {None: -1, "reference": 0, "cpu": 1, "cuda": 2}
 PRECISIONS = {"fp32": 0, "bf16": 1}
+CUTS = {"auto": 0, "exact": 1}
 
 
 def number(table, name, value):

@@ -167,7 +167,9 @@ bool read_options(PyObject* const* args, Call& call) {
       !read_int32("checkpoint_every", args[5], every) ||
       !read_int32("backend", args[6], call.options.backend) ||
       !read_int32("precision", args[7], call.options.precision) ||
-      !read_int32("threads", args[8], call.options.threads)) {
+      !read_int32("threads", args[8], call.options.threads) ||
+      !read_int32("cuts", args[9], call.options.cuts) ||
+      !read_int32("multiprocessors", args[10], call.options.multiprocessors)) {
     return false;
   }
   if (every != 0) {

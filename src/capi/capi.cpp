@@ -110,6 +110,8 @@ flash_kda::PlanOptions to_options(const flash_kda_plan_options& c) {
   options.precision = to_enum<flash_kda::Precision>(c.precision);
   options.threads = c.threads;
   options.algorithm = to_enum<flash_kda::Algorithm>(c.algorithm);
+  options.multiprocessors = c.multiprocessors;
+  options.cuts = to_enum<flash_kda::Cuts>(c.cuts);
   return options;
 }
 
@@ -259,6 +261,10 @@ size_t flash_kda_plan_workspace_bytes(const flash_kda_plan* plan) {
 
 size_t flash_kda_plan_workspace_alignment(const flash_kda_plan*) {
   return flash_kda::Plan::kWorkspaceAlignment;
+}
+
+size_t flash_kda_plan_cut_counts_offset(const flash_kda_plan* plan) {
+  return plan == nullptr ? 0 : plan->plan.cut_counts_offset;
 }
 
 int32_t flash_kda_plan_backend(const flash_kda_plan* plan) {

@@ -2,11 +2,13 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/backend.hpp"
 #include "cuda/bind_params.hpp"
 #include "cuda/planner/two_kernel_plan.hpp"
 #include "cuda/sm90/bind_fused.hpp"
+#include "cuda/sm90/checkpoint_layout.hpp"
 #include "cuda/sm90/fused_plan.hpp"
 #include "cuda/two_kernel/launch.hpp"
 #include "fmt/format.h"
@@ -37,6 +39,33 @@ Result<DeviceLimits> current_device() {
   query(minor, cudaDevAttrComputeCapabilityMinor);
   if (error != cudaSuccess) return device_error("no CUDA device", error);
   return DeviceLimits{.multiprocessors = multiprocessors, .capability = 10 * major + minor};
+}
+
+// Kernels would end the whole context on an address of the host, which is an easy slip to make.
+Status check_device_memory(const char* name, const void* data) {
+  cudaPointerAttributes attributes{};
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, data);
+  if (error != cudaSuccess) return device_error(name, error);
+  if (attributes.type != cudaMemoryTypeUnregistered) return {};
+  int device = 0;
+  int pageable = 0;  // some machines let the GPU reach all memory of the host
+  if (cudaGetDevice(&device) == cudaSuccess) {
+    cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device);
+  }
+  if (pageable != 0) return {};
+  return Status::invalid_argument(fmt::format(
+      "{}: expected memory of the GPU, got memory of the host (run_from_host takes host tensors, "
+      "and so do plans for the backend cpu)",
+      name));
+}
+
+// The pointers that tell a call with host tensors from others; each costs a question to the driver.
+Status check_memory(const Plan& plan, const Tensors& tensors, const Workspace& workspace) {
+  for (const auto& [name, view] : {std::pair("q", &tensors.q), std::pair("out", &tensors.out)}) {
+    if (view->num_elements() == 0) continue;
+    if (Status status = check_device_memory(name, view->data); !status.ok()) return status;
+  }
+  return plan.workspace_bytes == 0 ? Status() : check_device_memory("workspace", workspace.data);
 }
 
 class CudaBackend final : public Backend {
@@ -94,6 +123,9 @@ class CudaBackend final : public Backend {
     plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
                                ? sm90::fused_workspace_bytes(problem, plan.config)
                                : lay_out_workspace(problem, plan.config).bytes;
+    if (plan.config.algorithm == Algorithm::kFused && sm90::may_cut_chains(problem, plan.config)) {
+      plan.cut_counts_offset = sm90::lay_out_handover(problem, plan.config).counts;
+    }
     return plan;
   }
 
@@ -102,6 +134,7 @@ class CudaBackend final : public Backend {
     const Result<DeviceLimits> device = current_device();
     if (!device.ok()) return device.status();
     if (plan.problem.sequences() == 0) return {};
+    if (Status status = check_memory(plan, tensors, workspace); !status.ok()) return status;
     const LaunchContext context = {
         .stream = static_cast<cudaStream_t>(stream),
         .overlap = kernels_wait_for_predecessors() && device->capability >= 90
@@ -109,8 +142,11 @@ class CudaBackend final : public Backend {
                        : Overlap::kNone};
     auto* bytes = static_cast<std::byte*>(workspace.data);
     if (needs_checkpoint_rows(plan.problem)) {
+      const std::size_t rows = plan.config.algorithm == Algorithm::kFused
+                                   ? sm90::lay_out_checkpoints(plan.problem, plan.config).rows
+                                   : 0;
       const cudaError_t error =
-          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes), context);
+          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes + rows), context);
       if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
     }
     if (plan.config.algorithm == Algorithm::kFused) {
@@ -126,7 +162,9 @@ class CudaBackend final : public Backend {
                           [[maybe_unused]] const DeviceLimits& device,
                           const LaunchContext& context) {
 #if defined(FLASH_KDA_HAVE_SM90)
-    const sm90::FusedParams params = sm90::bind_fused(plan, tensors, workspace);
+    const Result<sm90::FusedParams> bound = sm90::bind_fused(plan, tensors, workspace);
+    if (!bound.ok()) return bound.status();
+    const sm90::FusedParams& params = *bound;
     const int blocks = sm90::count_blocks(plan.problem, plan.config);
     if (params.handover.states != nullptr) {
       const cudaError_t error = sm90::launch_find_shares(params, blocks, context);

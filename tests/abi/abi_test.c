@@ -142,6 +142,28 @@ static void test_older_caller(void) {
   EXPECT(flash_kda_supports(&problem, FLASH_KDA_BACKEND_REFERENCE) == FLASH_KDA_OK);
 }
 
+/* Fields of ABI version 2: read where the struct has them, defaults where it does not. */
+static void test_options_of_the_fused_kernel(void) {
+  flash_kda_problem problem = small_problem();
+  flash_kda_plan_options options;
+  flash_kda_plan* plan = NULL;
+  flash_kda_plan_options_init(&options);
+  EXPECT(options.multiprocessors == 0 && options.cuts == FLASH_KDA_CUTS_AUTO);
+  options.backend = FLASH_KDA_BACKEND_REFERENCE;
+  options.multiprocessors = -1;
+  EXPECT_ERROR(flash_kda_plan_create(&problem, &options, &plan), FLASH_KDA_INVALID_ARGUMENT,
+               "multiprocessors: expected 0 (all) or more, got -1");
+  options.multiprocessors = 4;
+  options.cuts = 77;
+  EXPECT_ERROR(flash_kda_plan_create(&problem, &options, &plan), FLASH_KDA_INVALID_ARGUMENT,
+               "cuts: expected 0 to ");
+  options.struct_size = offsetof(flash_kda_plan_options, multiprocessors);
+  EXPECT(flash_kda_plan_create(&problem, &options, &plan) == FLASH_KDA_OK);
+  EXPECT(flash_kda_plan_cut_counts_offset(plan) == 0);
+  flash_kda_plan_destroy(plan);
+  EXPECT(flash_kda_plan_cut_counts_offset(NULL) == 0);
+}
+
 int main(void) {
   EXPECT(strlen(flash_kda_version()) > 0);
   EXPECT(flash_kda_abi_version() == FLASH_KDA_ABI_VERSION);
@@ -151,6 +173,7 @@ int main(void) {
   test_call(FLASH_KDA_BACKEND_CPU);
   test_errors();
   test_older_caller();
+  test_options_of_the_fused_kernel();
   if (failures == 0) printf("C ABI: all checks passed\n");
   return failures == 0 ? 0 : 1;
 }

@@ -77,6 +77,8 @@ class TopLevel(CliTest):
         self.bad(BAD_INPUT, "--tokens", "info", "--tokens", "many")
         self.bad(BAD_INPUT, "--backend", "info", "--backend", "abacus")
         self.bad(BAD_INPUT, "--threads", "info", "--threads", "0")
+        self.bad(BAD_INPUT, "--cuts", "info", "--cuts", "some")
+        self.bad(BAD_INPUT, "--multiprocessors", "bench", "--multiprocessors", "0")
 
     def test_full_disk_on_standard_output(self):
         with open("/dev/full", "w", encoding="ascii") as full:
@@ -95,7 +97,8 @@ class Info(CliTest):
     def test_json(self):
         info = self.good_json("info", "--backend", "reference", "--tokens", "77", "--heads", "3",
                               "--v-heads", "6", "--head-dim", "64", "--gate", "softplus",
-                              "--state-dtype", "bf16", "--checkpoint-every", "16")
+                              "--state-dtype", "bf16", "--checkpoint-every", "16",
+                              "--cuts", "exact", "--multiprocessors", "8")
         self.assertRegex(info["version"], r"^\d+\.\d+\.\d+$")
         self.assertEqual(info["plan"]["backend"], "reference")
         for part in ("B1 T77 H3 HV6 K64 V64", "softplus", "bf16", "every 16"):

@@ -79,6 +79,30 @@ TEST_P(Stream, HundredsOfShortSequences) {
   EXPECT_TRUE(row.outcome == verification::Outcome::kPassed) << row.detail;
 }
 
+// An address that no kernel may read: said, not tried.
+TEST_P(Stream, MemoryOfTheHostIsRefused) {
+  const Case& c = *verification::find_case("tokens-17");
+  const Result<Plan> p = plan(c.problem);
+  ASSERT_TRUE(p.ok()) << p.status().message();
+  CaseData data(c, /*seed=*/1);
+  const Workspace host_workspace = data.make_workspace(p->workspace_bytes);
+  const auto expect_refusal = [&](const Tensors& tensors, Workspace workspace, const char* name) {
+    const Status status = run(*p, tensors, workspace, nullptr);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status.message();
+    EXPECT_EQ(status.message().find(std::string(name) + ": expected memory of the GPU"), 0u)
+        << status.message();
+  };
+  StagedCall call;
+  ASSERT_TRUE(call.copy_in(*p, data.tensors()).ok());
+  expect_refusal(data.tensors(), call.workspace(), "q");
+  Tensors host_out = call.tensors();
+  host_out.out = data.tensors().out;
+  expect_refusal(host_out, call.workspace(), "out");
+  if (p->workspace_bytes > 0) expect_refusal(call.tensors(), host_workspace, "workspace");
+  EXPECT_TRUE(run(*p, call.tensors(), call.workspace(), nullptr).ok());
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+}
+
 INSTANTIATE_TEST_SUITE_P(Algorithms, Stream,
                          testing::Values(Algorithm::kChunked, Algorithm::kRecurrent),
                          [](const auto& parameter) {

@@ -35,7 +35,8 @@ def test_dense(H, HV, D, T):
     assert error(got.final_state.cpu(), expected.final_state) <= LIMIT
 
 
-@pytest.mark.parametrize("options", [{"gate": "softplus"}, {"neg_eigval": True}, {"lower_bound": None}])
+@pytest.mark.parametrize("options", [{"gate": "softplus"}, {"neg_eigval": True}, {"lower_bound": None},
+                                     {"cuts": "exact"}, {"multiprocessors": 1}])
 def test_options(options):
     expected, got = host_and_device(make_inputs(T=200, K=128, V=128), **gate_parameters(2, 128), **options)
     assert error(got.out.cpu(), expected.out) <= LIMIT

@@ -29,7 +29,8 @@ def test_opcheck_fwd(sample):
     torch.library.opcheck(torch.ops.flash_kda.fwd.default, args, options)
 
 
-@pytest.mark.parametrize("options", [{}, {"cu_seqlens": CU_SEQLENS}, {"state_layout": "kv"}])
+@pytest.mark.parametrize("options", [{}, {"cu_seqlens": CU_SEQLENS}, {"state_layout": "kv"},
+                                     {"cuts": "exact", "multiprocessors": 4}])
 def test_opcheck_prefill(options):
     inputs = make_inputs(K=64, V=32)
     torch.library.opcheck(torch.ops.flash_kda.prefill.default, tuple(inputs.values()),

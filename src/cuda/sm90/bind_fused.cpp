@@ -1,9 +1,12 @@
 #include "cuda/sm90/bind_fused.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "cuda/bind_params.hpp"
+#include "cuda/sm90/checkpoint_layout.hpp"
 #include "cuda/sm90/fused_plan.hpp"
+#include "fmt/format.h"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
@@ -27,39 +30,88 @@ EncodeTiled find_encode_tiled() {
 
 constexpr cuuint64_t kHalfBytes = 128;  // 64 channels
 
-// [B, T, heads, 128] as boxes of [64 channels][32 tokens][`halves`] of one head. False: TMA cannot
-// address the tensor.
-bool encode_map(const TensorView& view, const Problem& p, EncodeTiled encode, cuuint32_t halves,
-                CUtensorMap& map) {
+// What TMA can address (CUDA driver API, cuTensorMapEncodeTiled): addresses and strides in
+// multiples of 16 bytes, strides positive and below 2^40. Callers may have others.
+bool can_be_boxed(const TensorView& view, const Problem& p) {
+  if (p.tokens == 0 || reinterpret_cast<std::uintptr_t>(view.data) % 16 != 0) return false;
+  constexpr std::int64_t kMaxStride = std::int64_t{1} << 40;
   const std::int64_t extents[3] = {p.batch, p.tokens, view.shape[2]};
+  for (int dim = 0; dim < 3; ++dim) {
+    const std::int64_t stride = view.strides[dim];
+    if (extents[dim] <= 1) continue;
+    if (stride <= 0 || stride % 8 != 0 || stride >= kMaxStride / 2) return false;
+  }
+  return true;
+}
+
+// A tensor and where its map goes.
+struct Boxed {
+  const char* name;
+  const TensorView& view;
+  cuuint32_t halves;
+  CUtensorMap& map;
+};
+
+// [B, T, heads, 128] as boxes of [64 channels][32 tokens][`halves`] of one head.
+Status encode_map(const Boxed& tensor, const Problem& p, EncodeTiled encode) {
+  const TensorView& view = tensor.view;
+  const std::int64_t extents[3] = {p.batch, p.tokens, view.shape[2]};
+  const auto extent = [&](int dim) { return static_cast<cuuint64_t>(extents[dim]); };
   cuuint64_t pitch[3];
   for (int dim = 0; dim < 3; ++dim) {
-    const std::int64_t bytes = view.strides[dim] * 2;
-    const bool single = extents[dim] <= 1;
-    if (!single && (bytes <= 0 || bytes % 16 != 0)) return false;
-    pitch[dim] = single ? 2 * kHalfBytes : static_cast<cuuint64_t>(bytes);
+    pitch[dim] =
+        extents[dim] <= 1 ? 2 * kHalfBytes : static_cast<cuuint64_t>(view.strides[dim] * 2);
   }
-  const auto extent = [&](int dim) {
-    return static_cast<cuuint64_t>(std::max<std::int64_t>(extents[dim], 1));
-  };
   const cuuint64_t dims[5] = {kHalfBytes / 2, extent(1), 2, extent(2), extent(0)};
   const cuuint64_t strides[4] = {pitch[1], kHalfBytes, pitch[2], pitch[0]};
-  const cuuint32_t box[5] = {kHalfBytes / 2, kChunk, halves, 1, 1};
+  const cuuint32_t box[5] = {kHalfBytes / 2, kChunk, tensor.halves, 1, 1};
   const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
-  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, view.data, dims, strides, box, steps,
-                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+  const CUresult result =
+      encode(&tensor.map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, view.data, dims, strides, box, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result == CUDA_SUCCESS) return {};
+  return {StatusCode::kDeviceError, fmt::format("{}: cuTensorMapEncodeTiled: CUresult {}",
+                                                tensor.name, static_cast<int>(result))};
+}
+
+Status encode_maps(const Problem& p, const Tensors& t, FusedParams& params) {
+  static const EncodeTiled encode = find_encode_tiled();
+  if (encode == nullptr) {
+    return {StatusCode::kDeviceError,
+            "cuTensorMapEncodeTiled: not found in the driver, which CUDA 12.0 or newer has"};
+  }
+  const Boxed inputs[] = {{"q", t.q, 1, params.q_map},
+                          {"k", t.k, 1, params.k_map},
+                          {"g", t.g, 2, params.g_map},
+                          {"v", t.v, 2, params.v_map}};
+  const Boxed out = {"out", t.out, 2, params.out_map};
+  const auto is_boxed = [&](const Boxed& tensor) { return can_be_boxed(tensor.view, p); };
+  const bool loads = std::all_of(std::begin(inputs), std::end(inputs), is_boxed);
+  const bool stores = is_boxed(out);
+  params.loads = loads ? Transfer::kBox : Transfer::kElements;
+  params.stores = stores ? Transfer::kBox : Transfer::kElements;
+  Status status;
+  for (const Boxed& tensor : inputs) {
+    if (loads && status.ok()) status = encode_map(tensor, p, encode);
+  }
+  if (stores && status.ok()) status = encode_map(out, p, encode);
+  return status;
 }
 
 }  // namespace
 
-FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
+Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
   const Problem& p = plan.problem;
-  const RecurrenceParams recurrence = bind_recurrence(plan, t, nullptr);
+  const CheckpointLayout layout = lay_out_checkpoints(p, plan.config);
+  const RecurrenceParams recurrence = bind_recurrence(plan, t, workspace + layout.rows);
   FusedParams params{};
   params.sequences = recurrence.sequences;
   params.states = recurrence.states;
+  params.checkpoints = recurrence.checkpoints;
+  if (may_leave_grid(p.checkpoints)) {
+    params.kept_states = reinterpret_cast<float*>(workspace + layout.kept_states);
+  }
   params.inputs = bind_prepare(plan, t, nullptr).inputs;
   params.v = recurrence.v;
   params.out = recurrence.out;
@@ -82,16 +134,7 @@ FusedParams bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace)
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 
-  static const EncodeTiled encode = find_encode_tiled();
-  const bool boxes = encode != nullptr;
-  params.loads = boxes && encode_map(t.q, p, encode, 1, params.q_map) &&
-                         encode_map(t.k, p, encode, 1, params.k_map) &&
-                         encode_map(t.g, p, encode, 2, params.g_map) &&
-                         encode_map(t.v, p, encode, 2, params.v_map)
-                     ? Transfer::kBox
-                     : Transfer::kElements;
-  params.stores = boxes && encode_map(t.out, p, encode, 2, params.out_map) ? Transfer::kBox
-                                                                           : Transfer::kElements;
+  if (Status status = encode_maps(p, t, params); !status.ok()) return status;
   return params;
 }
 

@@ -8,6 +8,7 @@
 
 namespace flash_kda::cuda::sm90 {
 
-FusedParams bind_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace);
+// An error where the driver refuses a tensor map that the documented rules of TMA allow.
+Result<FusedParams> bind_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace);
 
 }  // namespace flash_kda::cuda::sm90

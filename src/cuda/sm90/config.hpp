@@ -83,4 +83,7 @@ constexpr bool registers_fit() {
 static_assert(registers_fit<GateForm::kBounded>() && registers_fit<GateForm::kGeneral>());
 inline constexpr float kBoundedLimit = -5.0f;
 
+// Which states of a sequence a call keeps.
+enum class Keeps : std::int32_t { kFinalState, kCheckpoints };
+
 }  // namespace flash_kda::cuda::sm90

@@ -5,8 +5,8 @@
 // 2, as in a left operand.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/gates.cuh"
 
 namespace flash_kda::cuda::sm90 {

@@ -44,7 +44,7 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
-template <GateForm kForm>
+template <GateForm kForm, Keeps kKeeps>
 __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     fused_kernel(const __grid_constant__ FusedParams p) {
   const std::uint32_t shared = shared_address(shared_block);
@@ -65,32 +65,32 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {
       case IoWarp::kTransfers:
-        return run_transfers(p, shared);
+        return run_transfers<kKeeps>(p, shared);
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
-        return run_scalars(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
+        return run_scalars<kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
       case IoWarp::kInverse:
-        return run_inverse(p, shared);
+        return run_inverse<kKeeps>(p, shared);
     }
   } else if (warpgroup == 2 || warpgroup == 3) {
     grow_registers<kRegisters.recurrence>();
-    run_recurrence<kForm>(p, shared, warpgroup - 2);
+    run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   } else if constexpr (kForm == GateForm::kBounded) {
     shrink_registers<kRegisters.prepare>();
-    run_prepare(p, shared, warpgroup == 1 ? 0 : 1);
+    run_prepare<kKeeps>(p, shared, warpgroup == 1 ? 0 : 1);
   } else {
     grow_registers<kRegisters.prepare>();
-    run_prepare_pairs(p, shared);
+    run_prepare_pairs<kKeeps>(p, shared);
   }
 }
 
-template <GateForm kForm>
+template <GateForm kForm, Keeps kKeeps>
 cudaError_t launch_form(const FusedParams& params, int blocks, const LaunchContext& context) {
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(blocks));
   shape.block = dim3(kThreadsOf<kForm>);
   shape.shared_bytes = SharedPlan::kBytes;
-  const auto kernel = fused_kernel<kForm>;
+  const auto kernel = fused_kernel<kForm, kKeeps>;
   const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                  static_cast<int>(shape.shared_bytes));
@@ -102,8 +102,13 @@ cudaError_t launch_form(const FusedParams& params, int blocks, const LaunchConte
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
   const GateSpec& gate = params.inputs.gate;
   const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
-  return bounded ? launch_form<GateForm::kBounded>(params, blocks, context)
-                 : launch_form<GateForm::kGeneral>(params, blocks, context);
+  // Kernels of their own, so that calls without checkpoints have the registers and the small loops.
+  if (params.checkpoints.kind == CheckpointKind::kNone) {
+    return bounded ? launch_form<GateForm::kBounded, Keeps::kFinalState>(params, blocks, context)
+                   : launch_form<GateForm::kGeneral, Keeps::kFinalState>(params, blocks, context);
+  }
+  return bounded ? launch_form<GateForm::kBounded, Keeps::kCheckpoints>(params, blocks, context)
+                 : launch_form<GateForm::kGeneral, Keeps::kCheckpoints>(params, blocks, context);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -52,6 +52,19 @@ bool contracts_state(const Problem& p) {
          p.beta_range == BetaRange::kUnit;
 }
 
+// Of a sequence of `mean` tokens, at least: a checkpoint off the chunk grid costs one more chunk.
+std::int64_t tokens_between_detours(const Problem& p, std::int64_t mean) {
+  switch (p.checkpoints.kind) {
+    case CheckpointKind::kNone:
+      return mean;
+    case CheckpointKind::kEvery:
+      return p.checkpoints.every % kChunk == 0 ? mean : p.checkpoints.every;
+    case CheckpointKind::kOffsets:
+      return mean / p.checkpoints.max_offsets;
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
@@ -73,9 +86,6 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
   if (p.out_dtype != DType::kBF16) {
     return fmt::format("out_dtype: expected bf16, got {}", to_string(p.out_dtype));
   }
-  if (p.checkpoints.kind != CheckpointKind::kNone) {
-    return fmt::format("checkpoints: expected none, got {}", to_string(p.checkpoints.kind));
-  }
   constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max() - 2 * kChunk;
   if (p.tokens > kMax || p.sequences() > kMax / std::max<std::int64_t>(p.v_heads, 1)) {
     return fmt::format("sequences: {} of {} heads and {} tokens exceed 32-bit indices",
@@ -85,7 +95,8 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
 }
 
 bool prefers_fused(const Problem& p) {
-  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens;
+  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens &&
+         tokens_between_detours(p, mean_tokens(p)) >= kMinTokens;
 }
 
 bool prefers_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
@@ -157,9 +168,8 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
 }
 
 std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
-  const std::size_t bytes = lay_out_handover(p, config).bytes;
-  if (config.unproven == Unproven::kWait) return bytes;
-  return bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
+  if (config.unproven == Unproven::kWait) return lay_out_checkpoints(p, config).bytes;
+  return lay_out_handover(p, config).bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
 }
 
 bool may_cut_chains(const Problem& p, const Config& config) {

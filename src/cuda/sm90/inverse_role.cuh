@@ -145,9 +145,10 @@ __device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
               load_block_scale(lane, norm + 4 * kSub, length));
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
       const Turn<kPairs> pair(count);

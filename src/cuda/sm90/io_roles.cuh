@@ -1,9 +1,9 @@
 // The warp that moves tokens: loads into the stages, stores of finished outputs.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/row_io.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -97,9 +97,10 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
 
 // The recurrence gives back a stage and hands out outputs at the same moment, so one warp waits for
 // both: it refills the stage, then sends the outputs of the chunk that was there.
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
 #pragma unroll 1
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);

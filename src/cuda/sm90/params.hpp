@@ -38,6 +38,8 @@ struct FusedParams {
   CUtensorMap q_map, k_map, g_map, v_map, out_map;
   SequenceMap sequences;
   StateRouting states;
+  CheckpointParams checkpoints;
+  float* kept_states = nullptr;  // [blocks, V, K]; null: all checkpoints lie on the chunk grid
   TokenInputs inputs;
   RowTensor v, out;
   Handover handover;

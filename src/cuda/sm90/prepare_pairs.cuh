@@ -183,6 +183,7 @@ __device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGene
   warp_arrive(ready);
 }
 
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uint32_t shared) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
   const int pair = warp / 2;
@@ -191,7 +192,7 @@ __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uin
   make_lower_ones(ones);
   std::uint32_t count = 0;
   const NormRule norm(p.inputs.qk_norm);
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kGeneral> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
     for (int i = lane; i < 64; i += 32) {

@@ -209,12 +209,12 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
 
 // `group`: of the two warpgroups, takes the chunks whose number among all of the block is odd or
 // even as it is.
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int group) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
   const std::uint32_t biases = shared + SharedPlan::kBias + (4 * group + warp) * 128;
-  const NormRule norm(p.inputs.qk_norm);
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
     const std::int64_t channel =

@@ -5,10 +5,10 @@
 #pragma once
 
 #include "cuda/sm90/handover.cuh"
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/wgmma.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/state_io.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -251,7 +251,58 @@ __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& 
   }
 }
 
+// The state of a thread of this block beside a detour (pieces.cuh). Nobody else reads it.
+__device__ __forceinline__ float4* kept_state(const FusedParams& p) {
+  return slot_of_thread(p.kept_states, block_index(), recurrence_thread());
+}
+
+// Begins the next piece of the item of this round, if there is one, and returns its chunks.
+__device__ __forceinline__ int begin_piece(const FusedParams& p, int round,
+                                           const StateTile& state) {
+  const WorkItem item = make_item(p, block_order(), round);
+  Progress at = load_progress();
+  if (is_complete(item, at)) return 0;
+  const WorkItem piece = next_piece(p, item, at);
+  store_progress(at);
+  if (is_detour(at)) write_slot(kept_state(p), state);
+  return piece.chunks();
+}
+__device__ __forceinline__ void end_piece(const FusedParams& p, int round, StateTile& state) {
+  const Progress at = load_progress();
+  for_places(p, make_item(p, block_order(), round), at.due,
+             [&](const StatePlace& place) { store_state(place, state); });
+  if (is_detour(at)) read_slot(kept_state(p), state);
+}
+
+// The next `chunks` chunks; `count` of them came before in this block.
 template <GateForm kForm>
+__device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, int chunks,
+                                             std::uint32_t& count, StateTile& state) {
+  const std::uint32_t end = count + chunks;
+#pragma unroll 1
+  for (; count != end; ++count) {
+    const Turn<kStages> turn(count);
+    const Turn<2> out_turn(count);
+    const std::uint32_t stage =
+        make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
+    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+    wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
+    TokensTile o;
+    recur<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
+    wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
+    store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
+                  stage + StagePlan::kOutScale, o);
+    publish_to_async_proxy();
+    __syncwarp();
+    if (lane_index() == 0) {
+      arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
+      arrive_at(shared + SharedPlan::kEmpty + 8 * turn.slot);
+    }
+    __syncwarp();
+  }
+}
+
+template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   std::uint32_t count = 0;
@@ -261,32 +312,21 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
   __syncwarp();
   while (round() < block_share().rounds) {
     StateTile state;
-    std::uint32_t end;
+    int chunks = 0;
     {
       const WorkItem item = make_item(p, block_order(), round());
       begin_state(p, item, state);
-      end = count + item.chunks();
+      chunks = item.chunks();
+      if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
-#pragma unroll 1
-    for (; count != end; ++count) {
-      const Turn<kStages> turn(count);
-      const Turn<2> out_turn(count);
-      const std::uint32_t stage =
-          make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
-      wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-      wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
-      TokensTile o;
-      recur<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
-      wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
-      store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
-                    stage + StagePlan::kOutScale, o);
-      publish_to_async_proxy();
-      __syncwarp();
-      if (lane_index() == 0) {
-        arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
-        arrive_at(shared + SharedPlan::kEmpty + 8 * turn.slot);
+    if constexpr (kKeeps == Keeps::kFinalState) {
+      recur_chunks<kForm>(shared, part, chunks, count, state);
+    } else {
+      while ((chunks = begin_piece(p, round(), state)) != 0) {
+        // Not `part`: one value more across both loops would spill.
+        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, chunks, count, state);
+        end_piece(p, round(), state);
       }
-      __syncwarp();
     }
     // The item is looked up again: kept through the loop, it would spill.
     end_state(p, make_item(p, block_order(), round()), state);

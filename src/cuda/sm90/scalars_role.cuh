@@ -2,9 +2,9 @@
 // a tail that belong to nobody are blanked.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/gates.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -69,9 +69,10 @@ __device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkI
 }
 
 // One warp of two: the tokens of sub-chunk `sub`.
+template <Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
   std::uint32_t count = 0;
-  for_items(p, block_order(), [&](const WorkItem& item) {
+  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     float next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const int lane = fresh_lane();

@@ -2,9 +2,9 @@
 // pair of warps, each of which has summed over its 64 channels, adds up its halves first.
 #pragma once
 
+#include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/work.cuh"
 
 namespace flash_kda::cuda::sm90 {
 

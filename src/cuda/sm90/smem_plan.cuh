@@ -58,8 +58,9 @@ struct SharedPlan {
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
   static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
   static constexpr std::uint32_t kRound =
-      kOutPlace + 16 * kStages;  // int32 by warp of the recurrence
-  static constexpr std::uint32_t kBarrier = kRound + 32;
+      kOutPlace + 16 * kStages;                            // int32 by warp of the recurrence
+  static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
+  static constexpr std::uint32_t kBarrier = kProgress + 8 * 16;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/sm90/params.hpp"
+#include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/share.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/two_kernel/sequence.cuh"
@@ -19,6 +20,7 @@ struct WorkItem {
   std::int32_t head;
   std::int32_t batch_row;
   std::int32_t first;   // token within the row
+  std::int32_t begin;   // tokens of the sequence before it
   std::int32_t length;  // tokens
   Source source;
   Sink sink;
@@ -32,13 +34,18 @@ struct WorkItem {
   }
 };
 
-// Position of the chain of round `round` in the list, in which the heads of a sequence are
-// neighbours, for blocks that take chains in turns. Directions alternate, so that who got the
-// longest of one round gets the shortest of the next. The block's index is read anew at every call,
-// so that a caller short of registers need not keep the result.
-__device__ __forceinline__ int place_in_round(int round) {
+// Read anew at every call, so that a caller short of registers need not keep what is made of it.
+__device__ __forceinline__ int block_index() {
   int block;
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  return block;
+}
+
+// Position of the chain of round `round` in the list, in which the heads of a sequence are
+// neighbours, for blocks that take chains in turns. Directions alternate, so that who got the
+// longest of one round gets the shortest of the next.
+__device__ __forceinline__ int place_in_round(int round) {
+  const int block = block_index();
   const int blocks = static_cast<int>(gridDim.x);
   return round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
 }
@@ -53,6 +60,7 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
           head,
           static_cast<std::int32_t>(sequence.batch_row),
           static_cast<std::int32_t>(sequence.first),
+          0,
           sequence.length,
           Source::kCaller,
           Sink::kCaller,
@@ -77,6 +85,7 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
   if (is_tail) {
     const int skipped = (share.tail_skip - share.tail_replay) * kChunk;
     item.first += skipped;
+    item.begin = skipped;
     item.length -= skipped;
     item.source = share.tail_source;
     item.replay = share.tail_replay;
@@ -88,12 +97,6 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
 template <typename Visit>
 __device__ __forceinline__ void for_rounds(Visit visit) {
   for (int round = 0; round < block_share().rounds; ++round) visit(round);
-}
-
-template <typename Visit>
-__device__ __forceinline__ void for_items(const FusedParams& p, const std::uint16_t* order,
-                                          Visit visit) {
-  for_rounds([&](int round) { visit(make_item(p, order, round)); });
 }
 
 // This thread among those of the recurrence. Read anew at every call: what is made of it at the

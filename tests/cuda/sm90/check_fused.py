@@ -22,8 +22,11 @@ import machine_counts
 
 TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "counts.json")
 RECURRENCE_REGISTERS = 168
-# Everything spilled, all of it in the roles that move tokens and scalars, which have 40 registers.
+# Everything spilled, all of it outside the recurrence role and most in the roles that move tokens and
+# scalars, which have 40 registers. Those of the kernels that keep checkpoints also carry, through the
+# loop over chunks, how far an item is: two values more in each of four roles.
 MAX_SPILLED_BYTES = 256
+MAX_SPILLED_BYTES_KEEPING = 320
 
 
 def recurrence_code(disassembly):
@@ -67,11 +70,16 @@ def main():
         text = done.stdout + done.stderr
         problems += re.findall(r".*C75\d\d.*", text)
         registers = [int(x) for x in re.findall(r"Used (\d+) registers", text)]
-        spilled = [int(x) for x in re.findall(r"(\d+) bytes spill stores", text)]
+        spilled = [(name, int(x)) for name, x in re.findall(
+            r"Function properties for (\S+)\n.*?(\d+) bytes spill stores", text)]
         if not registers or any(x > 128 for x in registers):
             problems.append(f"registers: expected at most 128 at launch, got {registers}")
-        if any(x > MAX_SPILLED_BYTES for x in spilled):
-            problems.append(f"spills: expected at most {MAX_SPILLED_BYTES} bytes, got {spilled}")
+        if len(spilled) != len(registers):
+            problems.append(f"spills: {len(spilled)} reports of {len(registers)} kernels")
+        for name, x in spilled:
+            most = MAX_SPILLED_BYTES_KEEPING if "KeepsE1" in name else MAX_SPILLED_BYTES
+            if "fused_kernel" in name and x > most:
+                problems.append(f"spills: expected at most {most} bytes, got {x} in {name}")
 
         tool = shutil.which("cuobjdump", path=os.path.dirname(nvcc)) or shutil.which("cuobjdump")
         checked = 0
@@ -89,7 +97,7 @@ def main():
                              if re.search(r"\b(STL|LDL)\b", line)]
             problems += compare_counts(listing.stdout)
     print("\n".join(problems) if problems else
-          f"{len(registers)} kernels, spills {spilled}, recurrence roles disassembled: {checked}")
+          f"{len(registers)} kernels, spills {[x for _, x in spilled]}, recurrence roles disassembled: {checked}")
     return 1 if problems else 0
 
 

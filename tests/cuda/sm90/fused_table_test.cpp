@@ -38,7 +38,7 @@ std::vector<Case> fused_cases() {
   for (Case c : cases()) {
     const Problem& p = c.problem;
     if (p.head_dim_k != 128 || p.head_dim_v != 128 || p.qkv_dtype != DType::kBF16) continue;
-    if (p.gate_dtype != DType::kBF16 || p.checkpoints.kind != CheckpointKind::kNone) continue;
+    if (p.gate_dtype != DType::kBF16) continue;
     c.problem.out_dtype = DType::kBF16;
     all.push_back(std::move(c));
   }
