@@ -80,6 +80,7 @@ const char* class_of(std::string_view op) {
   if (begins(op, {"mma"})) return "mma";
   if (begins(op, {"wgmma.mma"})) return "wgmma";
   if (begins(op, {"ldmatrix", "stmatrix"})) return "shared";
+  if (begins(op, {"cp.async.bulk"}) && !has(op, {"wait_group", "commit_group"})) return "copy";
   if (has(op, {"wait_group", "commit_group", "mbarrier"}) ||
       begins(op, {"bar", "fence", "membar", "wgmma", "griddep", "nanosleep", "setmaxnreg"}))
     return "sync";

@@ -36,24 +36,26 @@ def loop_with_all(code, opcode):
 
 
 def chunk_loops(listing):
-    """By form of the gate and role: instructions of the loop over chunks, then of loops inside it.
+    """By form of the gate and role: instructions of the loop over chunks, then of loops inside it. Of
+    the kernels that keep no checkpoints (Keeps 0 in the mangled name).
 
-    Which of the two kernels is which is told by the products of prepare: by wgmma under kBounded."""
+    Which of the two is which is told by the products of prepare: by wgmma under kBounded."""
     found = {}
     for function in listing.split("Function :")[1:]:
+        if not re.match(r"\s*\S*KeepsE0E", function):
+            continue
         code = instructions(function)
         starts = [i for i, (_, text) in enumerate(code) if ROLE_BEGIN.search(text)]
         parts = [code[begin:end] for begin, end in zip(starts, starts[1:] + [len(code)])]
         recurrence = [part for part in parts if count(part, 0, len(part), r"HGMMA\S*") == 22]
         io = [part for part in parts if count(part, 0, len(part), r"UTMALDG\S*") > 0]
         prepare = [part for part in parts if part not in recurrence and part not in io]
-        if not [len(recurrence), len(prepare), len(io)] == [1, 1, 1]:
+        if [len(recurrence), len(prepare), len(io)] != [1, 1, 1]:
             continue
-        recurrence, prepare, io = recurrence[0], prepare[0], io[0]
-        bounded = count(prepare, 0, len(prepare), r"HGMMA\S*") > 0
+        bounded = count(prepare[0], 0, len(prepare[0]), r"HGMMA\S*") > 0
         found["bounded" if bounded else "general"] = {
-            "recurrence": loop_with_all(recurrence, r"HGMMA\S*"),
-            "prepare": loop_with_all(prepare, r"HGMMA\S*" if bounded else r"HMMA\S*"),
-            "inverse": loop_with_all(io, r"HMMA\S*"),
+            "recurrence": loop_with_all(recurrence[0], r"HGMMA\S*"),
+            "prepare": loop_with_all(prepare[0], r"HGMMA\S*" if bounded else r"HMMA\S*"),
+            "inverse": loop_with_all(io[0], r"HMMA\S*"),
         }
     return dict(sorted(found.items()))
