@@ -12,6 +12,7 @@ build_packages=(
   libgtest-dev libgmock-dev        # tests
   libbenchmark-dev     # micro-benchmarks
   librsvg2-bin         # plots as PNG
+  spin                 # model checker: barriers of the fused kernel
 )
 case "${1:?usage: tools/setup.sh build|fuzz|format|python}" in
   build) packages=("${build_packages[@]}") ;;

@@ -7,11 +7,13 @@ head, with the fp32 CPU backend of the same library (itself verified to 1e-6 of 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["FLA_FLASH_KDA"] = "0"  # FLA must time its own kernels, not dispatch to ours
@@ -20,7 +22,7 @@ import torch  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "torch"))
-from c_abi import BACKEND_CPU, BACKEND_CUDA, Library  # noqa: E402
+from c_abi import BACKEND_CPU, BACKEND_CUDA, Library, PlanOptions  # noqa: E402
 from cases import K, LOWER_BOUND, V, all_cases, make_inputs  # noqa: E402
 from timing import Timer, captured, ceilings  # noqa: E402
 
@@ -29,8 +31,20 @@ from timing import Timer, captured, ceilings  # noqa: E402
 LIMIT = 5.6e-3
 # Of FLA: its tiles are bf16 too, and it keeps u and w in bf16 between kernels. Only a sanity check.
 FLA_LIMIT = 2e-2
-# Variants of the plan: name -> fields of flash_kda_plan_options.
-VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3}}
+# Variants of the plan: name -> fields of flash_kda_plan_options. cuts: 0 where the library finds them worth
+# it, proven or waited for; 1 only where the part after a cut waits for the state of the part before.
+VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3},
+            "plan-exact-cuts": {"cuts": 1}, "fused-exact-cuts": {"algorithm": 3, "cuts": 1}}
+
+
+def variants_of(names):
+    """The variants of these names that the library's options know."""
+    fields = {name for name, _ in PlanOptions._fields_}
+    for name in names:
+        if missing := VARIANTS[name].keys() - fields:
+            print(f"{name}: left out, the C ABI has no option {', '.join(missing)}", flush=True)
+        else:
+            yield name, VARIANTS[name]
 
 
 def worst_head_error(got, expected):
@@ -101,15 +115,13 @@ def rows_of(case, method, config, error, times, ceiling):
     return rows
 
 
-def bench_case(library, case, options, timer, ceiling):
-    tensors = make_inputs(case, "cuda")
-    expected = expected_results(library, tensors, options.threads)
+def bench_ours(library, case, tensors, expected, variants, timer, ceiling):
     rows = []
-    for name in options.variants:
+    for name, fields in variants:
         tensors["out"].fill_(float("nan"))
         if "final_state" in tensors:
             tensors["final_state"].fill_(float("nan"))
-        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, VARIANTS[name])
+        call = library.prepare(tensors, BACKEND_CUDA, "bf16", 0, fields)
         stream = torch.cuda.current_stream().cuda_stream
         call(stream)
         torch.cuda.synchronize()
@@ -119,31 +131,53 @@ def bench_case(library, case, options, timer, ceiling):
             rows.append({"case": case.name, "method": name, "config": call.description,
                          "worst_head_error": error, "wrong": True})
             continue
+        counts = list(call.cut_counts()) if hasattr(call, "cut_counts") else []
         times = {("eager", "cold"): timer.measure(lambda: call(stream), cold=True)}
         replay = captured(call)
         times["graph", "cold"] = timer.measure(replay, cold=True)
         times["graph", "warm"] = timer.measure(replay, cold=False)
-        rows += rows_of(case, name, call.description, error, times, ceiling)
+        ours = rows_of(case, name, call.description, error, times, ceiling)
+        rows += [{**row, "cut_counts": counts} for row in ours]
         best = times["graph", "cold"]
         print(f"{case.name:32} {name:12} {best['median_ms']:8.4f} ms  (eager "
               f"{times['eager', 'cold']['median_ms']:.4f}, warm {times['graph', 'warm']['median_ms']:.4f})  "
               f"{case.least_bytes() / best['median_ms'] / 1e6 / ceiling['copy_gb_per_s']:6.1%} of copy  "
-              f"error {error:.1e}  {call.description[:110]}", flush=True)
-    if options.fla:
-        for name, call in fla_calls(tensors).items():
-            with torch.inference_mode():
-                result = call()
-                error = None
-                if isinstance(result, dict):
-                    if result["final_state"] is None:
-                        result.pop("final_state")
-                    error = error_of(result, expected if "final_state" in result else (expected[0], None))
-                    if not error <= FLA_LIMIT:
-                        print(f"{case.name}: {name} differs by {error:.2e}; not timed", flush=True)
-                        continue
-                measured = timer.measure(call, cold=True)
-            rows += rows_of(case, name, "", error, {("eager", "cold"): measured}, ceiling)
-            print(f"{case.name:32} {name:27} {measured['median_ms']:8.4f} ms  error {error}", flush=True)
+              f"error {error:.1e}  cuts {counts}  {call.description[:110]}", flush=True)
+    return rows
+
+
+def bench_fla(case, tensors, expected, timer, ceiling):
+    rows = []
+    for name, call in fla_calls(tensors).items():
+        with torch.inference_mode():
+            result = call()
+            error = None
+            if isinstance(result, dict):
+                if result["final_state"] is None:
+                    result.pop("final_state")
+                error = error_of(result, expected if "final_state" in result else (expected[0], None))
+                if not error <= FLA_LIMIT:
+                    print(f"{case.name}: {name} differs by {error:.2e}; not timed", flush=True)
+                    continue
+            times = {("eager", "cold"): timer.measure(call, cold=True)}
+            # Packed calls read lengths back on the host, which a graph cannot hold.
+            if len(case.lengths) == 1:
+                try:
+                    times["graph", "cold"] = timer.measure(captured(lambda stream: call()), cold=True)
+                except RuntimeError as why:
+                    print(f"{case.name}: {name} is not captured: {str(why)[:80]}", flush=True)
+        rows += rows_of(case, name, "", error, times, ceiling)
+        print(f"{case.name:32} {name:27} " + ", ".join(
+            f"{mode} {row['median_ms']:.4f} ms" for (mode, _), row in times.items()) + f"  error {error}", flush=True)
+    return rows
+
+
+def bench_case(library, case, work, options, timer, ceiling):
+    tensors = make_inputs(case, "cuda")
+    expected = expected_results(library, tensors, options.threads)
+    rows = bench_ours(library, case, tensors, expected, work.variants, timer, ceiling)
+    if work.fla:
+        rows += bench_fla(case, tensors, expected, timer, ceiling)
     return rows
 
 
@@ -154,35 +188,76 @@ def machine(library, ceiling):
             "multiprocessors": torch.cuda.get_device_properties(0).multi_processor_count,
             "torch": torch.__version__, "cuda": torch.version.cuda, "date": time.strftime("%Y-%m-%d"),
             "commit": os.environ.get("FLASH_KDA_COMMIT", ""),
+            "library": hashlib.sha256(Path(library.lib._name).read_bytes()).hexdigest()[:16],
             "flash_kda": library.lib.flash_kda_version().decode(), **ceiling}
+
+
+def earlier_rows(path, here):
+    """Of a run that was cut short; none if they are of another library or GPU."""
+    earlier = json.loads(path.read_text())
+    for key in ("gpu", "library"):
+        if earlier["machine"].get(key) != here[key]:
+            print(f"{path} is of another {key}: begun anew", flush=True)
+            return []
+    return earlier["rows"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be timed of a case."""
+
+    variants: list  # (name, fields of the plan's options)
+    fla: bool
+
+
+def work_left(case, rows, options):
+    done = {row["method"] for row in rows if row["case"] == case.name}
+    return Work([variant for variant in options.variants if variant[0] not in done],
+                options.fla and not any(method.startswith("FLA ") for method in done))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("library", help="path of libflash_kda.so")
     parser.add_argument("--groups", nargs="+", default=["headline", "few"],
-                        help="headline, few, long, ten, residual, slow")
+                        help="headline, few, long, ten, residual, slow, mixed")
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     parser.add_argument("--fla", action="store_true", help="time flash-linear-attention too")
     parser.add_argument("--variants", nargs="+", default=["plan"], choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU backend that judges")
-    parser.add_argument("--json", help="write machine and rows here")
+    parser.add_argument("--json", help="write machine and rows here; what is in it already is not run again")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case later than this")
     options = parser.parse_args()
+    begin = time.monotonic()
+    options.variants = list(variants_of(options.variants))
     library = Library(options.library)
     ceiling = ceilings()
     print(f"{torch.cuda.get_device_name()}: copies at {ceiling['copy_gb_per_s']:.0f} GB/s, multiplies bf16 at "
           f"{ceiling['bf16_tflops']:.0f} TFLOP/s", flush=True)
     timer = Timer(options.rounds)
-    rows = []
-    for case in all_cases():
-        if case.group in options.groups and options.match in case.name:
-            rows += bench_case(library, case, options, timer, ceiling)
-            if options.json:  # after every case: a run that is cut short keeps what it has
-                Path(options.json).write_text(
-                    json.dumps({"machine": machine(library, ceiling), "rows": rows}, indent=1) + "\n")
+    path = Path(options.json) if options.json else None
+    rows = earlier_rows(path, machine(library, ceiling)) if path and path.exists() else []
+    todo = [(case, work_left(case, rows, options)) for case in all_cases()
+            if case.group in options.groups and options.match in case.name]
+    todo = [(case, work) for case, work in todo if work.variants or work.fla]
+    left = len(todo)
+    for case, work in todo:
+        if time.monotonic() - begin > options.seconds:
+            break
+        left -= 1
+        try:
+            rows += bench_case(library, case, work, options, timer, ceiling)
+        except torch.OutOfMemoryError as error:
+            print(f"{case.name}: left out: {str(error)[:100]}", flush=True)
+        torch.cuda.empty_cache()
+        if path:  # after every case: a run that is cut short keeps what it has
+            path.write_text(json.dumps({"machine": machine(library, ceiling), "rows": rows}, indent=1) + "\n")
     if any(row.get("wrong") for row in rows):
         raise SystemExit("some results were wrong")
+    if left:
+        print(f"{left} cases not run yet")
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":

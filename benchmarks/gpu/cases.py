@@ -16,6 +16,7 @@ class Case:
     lengths: tuple  # one: a fixed length; several: packed, with cu_seqlens
     # "published": A_log, dt_bias ~ U(0, 1), g ~ N(0, 1), as FlashKDA's benchmark: about e^-3 a token.
     # "slow": the same with g - 8: 0.998 a token, as the slow channels of trained models.
+    # "mixed": every second head slow; "slow channels": every eighth channel of every head.
     gate: str = "published"
     state: str = "final"  # "none", "final" (fp32, written only) or "both" (read and written)
     group: str = ""  # the named set it belongs to
@@ -55,6 +56,10 @@ def all_cases():
         add("residual", f"{sequences} x {length}", 32, [length] * sequences, state="both")
     for heads, lengths in ((96, [8192]), (8, [8192])):
         add("slow", "fixed 8192 slow gates", heads, lengths, gate="slow")
+    for tokens, heads in ((8192, 4), (8192, 8), (8192, 16), (65536, 4)):
+        for gate in ("published", "slow", "mixed", "slow channels"):
+            add("mixed", f"{gate} gates, {tokens}", heads, [tokens], gate=gate)
+    assert len({case.name for case in cases}) == len(cases)
     return cases
 
 
@@ -69,8 +74,10 @@ def make_inputs(case, device, seed=1):
         return torch.rand(*shape, generator=generator, device=device)
 
     tensors = {name: normal(1, T, H, K) for name in "qkvg"}
-    if case.gate == "slow":
-        tensors["g"] -= 8
+    slow = {"slow": tensors["g"], "mixed": tensors["g"][:, :, ::2],
+            "slow channels": tensors["g"][:, :, :, ::8]}.get(case.gate)
+    if slow is not None:
+        slow -= 8
     tensors["beta"] = normal(1, T, H)
     tensors["out"] = torch.full((1, T, H, V), float("nan"), device=device, dtype=torch.bfloat16)
     tensors["A_log"] = uniform(H)

@@ -1,7 +1,9 @@
-"""BENCHMARK_H200.md and README's headline from the JSON that bench.py wrote.
+"""BENCHMARK_<MACHINE>.md, and README's headline, from the JSON of a run on a GPU.
 
-    python benchmarks/gpu/report.py benchmarks/results/h200.json --fla benchmarks/results/h200_fla.json \\
-        -o BENCHMARK_H200.md [--headline README.md]
+    python benchmarks/gpu/report.py h200 [h100 ...] [--headline README.md]
+
+For each machine m: benchmarks/results/m.json (bench.py), and, where they are, m_fla.json (bench.py --fla)
+and m_micro.json (gpu_micro). The headline is of the first machine, with the times of the others beside it.
 """
 
 import argparse
@@ -9,6 +11,7 @@ import json
 import math
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- gpu headline: begin -->", "<!-- gpu headline: end -->"
 # What others published for the same shapes; nothing of it was run here. T = 8192, K = V = 128, bf16.
 # Sources: FlashKDA's BENCHMARK_H20.md; Itssshikhar/FlashKDA BENCHMARK_H100 (FlashKDA and its fork);
@@ -32,6 +35,7 @@ GROUPS = {
     "ten": "Ten shapes with few heads, states in and out (total tokens over sequences)",
     "residual": "Residuals and decode, states in and out",
     "slow": "Slow gates (0.998 a token)",
+    "mixed": "Few heads whose gates differ: published, slow, every second head slow, every eighth channel slow",
 }
 
 
@@ -40,30 +44,13 @@ def table(header, rows):
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def times_by_case(rows, group):
+def times_by_case(rows, group=None):
     """case -> method -> (mode, l2) -> row, in the order of the file."""
     cases = {}
     for row in rows:
-        if row.get("group") == group:
+        if not row.get("wrong") and group in (None, row["group"]):
             cases.setdefault(row["case"], {}).setdefault(row["method"], {})[row["mode"], row["l2"]] = row
     return cases
-
-
-def group_table(rows, group):
-    header = ["case", "method", "ms", "p10 .. p90", "eager", "warm L2", "M tokens/s", "GB/s at least",
-              "% of copy", "error"]
-    lines = []
-    for case, methods in times_by_case(rows, group).items():
-        for method, times in methods.items():
-            best = times.get(("graph", "cold")) or times["eager", "cold"]
-            eager, warm = times.get(("eager", "cold")), times.get(("graph", "warm"))
-            error = best["worst_head_error"]
-            lines.append([
-                case, method, f"{best['median_ms']:.4f}", f"{best['p10_ms']:.4f} .. {best['p90_ms']:.4f}",
-                f"{eager['median_ms']:.4f}" if eager else "", f"{warm['median_ms']:.4f}" if warm else "",
-                f"{best['tokens_per_s'] / 1e6:.1f}", f"{best['least_gb_per_s']:.0f}",
-                f"{best['percent_of_copy']:.1f}", "" if error is None else f"{error:.1e}"])
-    return table(header, lines)
 
 
 def best_of(methods):
@@ -75,29 +62,105 @@ def planned(methods):
     return methods.get("plan", {}).get(("graph", "cold")) or best_of(methods)
 
 
-def headline(data, fla):
-    machine, rows = data["machine"], data["rows"]
+class Machine:
+    """What was measured on one GPU."""
+
+    def __init__(self, name):
+        self.name = name
+        self.data = self.load("")
+        self.fla = self.load("_fla")
+        self.micro = self.load("_micro")
+        self.machine, self.rows = self.data["machine"], self.data["rows"]
+
+    def load(self, suffix):
+        path = ROOT / "benchmarks" / "results" / f"{self.name}{suffix}.json"
+        return json.loads(path.read_text()) if path.exists() else {"machine": {}, "rows": []}
+
+    def plan_ms(self, case):
+        row = planned(times_by_case(self.rows).get(case, {}))
+        return row["median_ms"] if row else None
+
+    def fla_time(self, case, kernel="FLA chunk_kda"):
+        """Of FLA's kernel: (ms, times as long as the plan, mode, whether both are of one run), or None.
+
+        As a graph where it could be captured: eager, launches are much of the time of small calls.
+        """
+        methods = times_by_case(self.fla["rows"]).get(case, {})
+        times = methods.get(kernel, {})
+        mode = "graph" if ("graph", "cold") in times else "eager"
+        if (mode, "cold") not in times:
+            return None
+        beside = methods.get("plan", {}).get((mode, "cold"))
+        ours = beside["median_ms"] if beside else self.plan_ms(case)
+        ms = times[mode, "cold"]["median_ms"]
+        return (ms, ms / ours, mode, beside is not None) if ours else None
+
+
+def group_table(rows, group):
+    header = ["case", "method", "ms", "p10 .. p90", "eager", "warm L2", "M tokens/s", "GB/s at least",
+              "% of copy", "error"]
     lines = []
-    for group in ("headline", "few"):
-        for case, methods in times_by_case(rows, group).items():
-            ours = planned(methods)
-            others = "; ".join(f"{name} {ms:.2f}" for name, ms in PUBLISHED.get(case, {}).items())
-            lines.append([case, f"{ours['median_ms']:.3f}", f"{ours['percent_of_copy']:.0f}",
-                          f"{fla[case]:.2f} ({fla[case] / ours['median_ms']:.1f}x)" if case in fla else "", others])
-    return [f"{machine['gpu']}, driver {machine['nvidia_smi'].split(',')[1].strip()}, {machine['date']}, commit "
-            f"{machine['commit']}; ms of one call (CUDA graph, cold L2, median), every result verified:", "",
-            *table(["T = 8192, bf16, K = V = 128", "ms", "% of copy bandwidth", "FLA's Triton kernel, another run that day",
-                    "published by others, ms"], lines)]
+    with_cuts = any(any(row.get("cut_counts", [])) for row in rows if row.get("group") == group)
+    if with_cuts:
+        header.append("parts after a cut: replayed, waited")
+    for case, methods in times_by_case(rows, group).items():
+        for method, times in methods.items():
+            best = times.get(("graph", "cold")) or times["eager", "cold"]
+            eager, warm = times.get(("eager", "cold")), times.get(("graph", "warm"))
+            error = best["worst_head_error"]
+            lines.append([
+                case, method, f"{best['median_ms']:.4f}", f"{best['p10_ms']:.4f} .. {best['p90_ms']:.4f}",
+                f"{eager['median_ms']:.4f}" if eager else "", f"{warm['median_ms']:.4f}" if warm else "",
+                f"{best['tokens_per_s'] / 1e6:.1f}", f"{best['least_gb_per_s']:.0f}",
+                f"{best['percent_of_copy']:.1f}", "" if error is None else f"{error:.1e}"])
+            if with_cuts:
+                lines[-1].append(", ".join(map(str, best.get("cut_counts", []))))
+    return table(header, lines)
 
 
-def geometric_mean(rows):
-    cases = times_by_case(rows, "ten")
-    times = [planned(methods)["median_ms"] for methods in cases.values()]
-    return math.exp(sum(map(math.log, times)) / len(times)) if times else None
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def report(data):
-    machine, rows = data["machine"], data["rows"]
+def fla_lines(m):
+    """The kernels of flash-linear-attention, cold L2, and how much longer they take."""
+    if not m.fla["rows"]:
+        return []
+    lines, ratios = [], []
+    for case, methods in times_by_case(m.fla["rows"]).items():
+        for kernel in (name for name in methods if name.startswith("FLA ")):
+            times = methods[kernel]
+            ms = lambda mode: f"{times[mode, 'cold']['median_ms']:.3f}" if (mode, "cold") in times else ""
+            error = times["eager", "cold"]["worst_head_error"]
+            ours = m.fla_time(case, kernel)
+            if ours and kernel == "FLA chunk_kda":
+                ratios.append(ours[1])
+            lines.append([case, kernel.removeprefix("FLA "), ms("graph"), ms("eager"),
+                          f"{ours[1]:.1f}x ({ours[2]})" if ours else "", "" if ours and ours[3] else "another run",
+                          "" if error is None else f"{error:.1e}"])
+    fla = m.fla["machine"]
+    text = [f"## flash-linear-attention, {fla['date']}, {fla['gpu']}, commit {fla['commit']}", "",
+            *table(["case", "kernel", "ms, graph", "ms, eager", "times the plan's", "the plan is of", "error"], lines),
+            ""]
+    if len(ratios) > 1:
+        text += [f"Geometric mean over {len(ratios)} cases: chunk_kda takes {geometric_mean(ratios):.1f} times as long.", ""]
+    return text + ["`chunk_gated_delta_rule` is another operation (one gate a head), timed for scale and not "
+                   "verified here.", ""]
+
+
+def micro_lines(m):
+    if not m.micro["rows"]:
+        return []
+    number = lambda x: "" if x is None else f"{x:.4g}"
+    lines = [[row["group"], row["name"].strip(), number(row["median"]), f"{number(row['low'])} .. {number(row['high'])}",
+              row["unit"]] for row in m.micro["rows"]]
+    return [f"## Micro-benchmarks ({m.micro['gpu']})", "",
+            "`benchmarks/gpu/micro`: one instruction, barrier, copy or launch at a time; medians.", "",
+            *table(["group", "what", "median", "p10 .. p90", "unit"], lines), ""]
+
+
+def report(m):
+    machine = m.machine
     lines = [f"# {machine['gpu']}", "",
              "Generated by `benchmarks/gpu/report.py` from `benchmarks/results/`; do not edit.", "",
              f"- {machine['nvidia_smi']}; {machine['multiprocessors']} multiprocessors; CUDA {machine['cuda']}, "
@@ -110,22 +173,34 @@ def report(data):
              "states against the fp32 CPU backend; a call that is not right is not timed. *plan* is what the "
              "library chose at that commit.", ""]
     for group, title in GROUPS.items():
-        if times_by_case(rows, group):
-            lines += [f"## {title}", "", *group_table(rows, group), ""]
+        cases = times_by_case(m.rows, group)
+        if cases:
+            lines += [f"## {title}", "", *group_table(m.rows, group), ""]
             if group == "ten":
-                lines += [f"Geometric mean of the plan: {1e3 * geometric_mean(rows):.0f} us.", ""]
-    return lines
+                mean = geometric_mean([planned(methods)["median_ms"] for methods in cases.values()])
+                lines += [f"Geometric mean of the plan: {1e3 * mean:.0f} us.", ""]
+    return lines + fla_lines(m) + micro_lines(m)
 
 
-def fla_lines(data):
-    """The kernels of flash-linear-attention, eager, cold L2."""
-    if not data["rows"]:
-        return []
-    lines = [[row["case"], row["method"], f"{row['median_ms']:.3f}",
-              "" if row["worst_head_error"] is None else f"{row['worst_head_error']:.1e}"] for row in data["rows"]]
-    return [f"## flash-linear-attention, {data['machine']['date']}, another run on a {data['machine']['gpu']}", "",
-            *table(["case", "kernel", "ms, eager, cold L2", "error"], lines), "",
-            "`chunk_gated_delta_rule` is another operation (one gate a head), timed for scale and not verified here.", ""]
+def headline(machines):
+    first, others = machines[0], machines[1:]
+    lines, same_run = [], True
+    for group in ("headline", "few"):
+        for case, methods in times_by_case(first.rows, group).items():
+            ours = planned(methods)
+            fla = first.fla_time(case)
+            same_run &= fla is None or fla[3]
+            beside = [m.plan_ms(case) for m in others]
+            published = "; ".join(f"{name} {ms:.2f}" for name, ms in PUBLISHED.get(case, {}).items())
+            lines.append([case, f"{ours['median_ms']:.3f}", f"{ours['percent_of_copy']:.0f}",
+                          *(f"{ms:.3f}" if ms else "" for ms in beside),
+                          f"{fla[0]:.2f} ({fla[1]:.1f}x)" if fla else "", published])
+    where = [f"{m.machine['gpu']}, driver {m.machine['nvidia_smi'].split(',')[1].strip()}, {m.machine['date']}, commit "
+             f"{m.machine['commit']}" for m in machines]
+    kernel = "FLA's Triton kernel, " + ("same run" if same_run else "another run")
+    return [f"{'; '.join(where)}; ms of one call (CUDA graph, cold L2, median), every result verified:", "",
+            *table(["T = 8192, bf16, K = V = 128", "ms", "% of copy bandwidth",
+                    *(f"ms, {m.name.upper()}" for m in others), kernel, "published by others, ms"], lines)]
 
 
 def replace_block(path, lines):
@@ -136,19 +211,15 @@ def replace_block(path, lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("json", nargs="+", help="files of bench.py; later ones add rows")
-    parser.add_argument("--fla", help="a file of bench.py --fla, of another run on such a machine")
-    parser.add_argument("-o", "--output", required=True)
+    parser.add_argument("machines", nargs="+", help="as the results are named: h200, h100, ...")
     parser.add_argument("--headline", help="file whose marked block is replaced")
     options = parser.parse_args()
-    data = json.loads(Path(options.json[0]).read_text())
-    for path in options.json[1:]:
-        data["rows"] += json.loads(Path(path).read_text())["rows"]
-    fla_data = json.loads(Path(options.fla).read_text()) if options.fla else {"machine": {}, "rows": []}
-    Path(options.output).write_text("\n".join(report(data) + fla_lines(fla_data)).rstrip() + "\n")
+    machines = [Machine(name) for name in options.machines]
+    for m in machines:
+        path = ROOT / f"BENCHMARK_{m.name.upper()}.md"
+        path.write_text("\n".join(report(m)).rstrip() + "\n")
     if options.headline:
-        times = {row["case"]: row["median_ms"] for row in fla_data["rows"] if row["method"] == "FLA chunk_kda"}
-        replace_block(Path(options.headline), headline(data, times))
+        replace_block(Path(options.headline), headline(machines))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one command: build, verify, check, measure. Needs nvcc 13.0, CMake, a
 # C++20 compiler, Python with PyTorch; no network. Parts that are done are not done again until their
-# markers in build/gpu/done are removed.
+# markers in build/gpu/done are removed; sanitize, bench and fla run what they have not yet run with this
+# build.
 #
-#   benchmarks/gpu/run.sh OUT [PART...]     parts: build verify tests sanitize bench fla ncu (default: all)
+#   benchmarks/gpu/run.sh OUT [PART...]
+#   parts: build verify tests micro sanitize bench fla ncu (default: these), vectors
 #
 # From the environment:
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
 #   WHEELS         a folder of wheels with flash-linear-attention, where the machine lacks it
 #   PART_SECONDS   limit of one part (default 400)
-#   BENCH_VARIANTS plan, two-kernel, fused (default: plan)
+#   BENCH_VARIANTS plan, two-kernel, fused, plan-exact-cuts, fused-exact-cuts (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
+#   FLA_GROUPS     those that flash-linear-attention is timed on too (default: headline few ten)
+#   SANITIZE       further options of benchmarks/gpu/sanitize.py
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:?usage: benchmarks/gpu/run.sh OUT [PART...]}
 shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(build verify tests sanitize bench fla ncu)
+[ ${#parts[@]} -gt 0 ] || parts=(build verify tests micro sanitize bench fla ncu)
 build=build/gpu
 limit=${PART_SECONDS:-400}
 archs=${FLASH_KDA_CUDA_ARCHS:-90}
@@ -37,32 +41,45 @@ unpack_wheels() {
 
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
-    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON \
-    -DFLASH_KDA_BUILD_BENCHMARKS=OFF &&
-    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test
+    -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON &&
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test gpu_micro
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
 part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
+part_micro() { timeout 120 "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
-  local tool failed=0
-  for tool in memcheck racecheck initcheck synccheck; do
-    for name in ${SANITIZED_CASES:-packed-unequal pool-f32-vk checkpoint-every-7 gate-softplus}; do
-      timeout "$((limit / 4))" compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "$build/flash-kda" verify --backend cuda --precision bf16 --case "$name" > "$out/sanitize.txt" 2>&1 ||
-        { echo "$tool, case $name: exit $?"; tail -n 12 "$out/sanitize.txt"; failed=1; }
-      echo "$tool, $name: $(grep -E '(ERROR|RACECHECK) SUMMARY|passed,' "$out/sanitize.txt" | tr '\n' ' ')"
-    done
-  done
-  return $failed
+  local status
+  # shellcheck disable=SC2086 # options are words
+  python3 benchmarks/gpu/sanitize.py "$build/flash-kda" --state "$build/sanitize.json" \
+    --reports "$build/sanitize-reports.txt" --seconds "$((limit - 60))" ${SANITIZE:-}
+  status=$?
+  cp "$build/sanitize.json" "$build/sanitize-reports.txt" "$out"
+  return $status
+}
+# bench NAME OPTION...: into build/gpu/NAME.json and OUT.
+bench() {
+  local name=$1 status
+  shift
+  python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --json "$build/$name.json" "$@"
+  status=$?
+  cp "$build/$name.json" "$out"
+  return $status
 }
 part_bench() {
-  # shellcheck disable=SC2086 # groups are words
-  python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --groups ${BENCH_GROUPS:-headline few ten} \
-    --variants ${BENCH_VARIANTS:-plan} --json "$out/bench.json"
+  # shellcheck disable=SC2086 # groups and variants are words
+  bench bench --groups ${BENCH_GROUPS:-headline few ten} --variants ${BENCH_VARIANTS:-plan} --seconds "$((limit - 30))"
 }
 part_fla() {
-  unpack_wheels && python3 benchmarks/gpu/bench.py "$build/src/libflash_kda.so" --fla \
-    --groups ${FLA_GROUPS:-headline} --match "${FLA_MATCH:-}" --json "$out/bench-fla.json"
+  local begin=$SECONDS
+  unpack_wheels || return 1
+  export TRITON_CACHE_DIR=$PWD/$build/triton
+  # shellcheck disable=SC2086
+  python3 benchmarks/gpu/warm_fla.py --groups ${FLA_GROUPS:-headline few ten} --seconds "$((limit / 2))" \
+    > "$out/warm_fla.log" 2>&1
+  tail -n 1 "$out/warm_fla.log"
+  # shellcheck disable=SC2086
+  bench bench-fla --fla --groups ${FLA_GROUPS:-headline few ten} --match "${FLA_MATCH:-}" \
+    --seconds "$((limit - 40 - SECONDS + begin))"
 }
 part_ncu() {
   local shape
@@ -75,7 +92,22 @@ part_ncu() {
       "$out/ncu-$shape.txt" | cut -c1-110
   done
 }
+# The emulator's model of the hardware: its test programs on this GPU, and the bits of instructions.
+part_vectors() {
+  local programs=(scalar_vectors_gpu machine_vectors_gpu runtime_calls_gpu)
+  cmake -S emulator -B build/gpu-emulator -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DFLASH_KDA_EMULATOR_GPU_TESTS=ON > "$out/vectors-build.log" 2>&1 &&
+    cmake --build build/gpu-emulator --target instruction_vectors instruction_vectors_gpu "${programs[@]}" \
+      >> "$out/vectors-build.log" 2>&1 || { tail -n 20 "$out/vectors-build.log"; return 1; }
+  build/gpu-emulator/vectors/instruction_vectors_gpu > build/gpu-emulator/gpu.txt &&
+    build/gpu-emulator/vectors/instruction_vectors > build/gpu-emulator/emulated.txt &&
+    python3 emulator/vectors/compare.py build/gpu-emulator/gpu.txt build/gpu-emulator/emulated.txt || return 1
+  gzip -c build/gpu-emulator/gpu.txt > "$out/instruction_vectors.txt.gz"
+  python3 emulator/tests/run_on_gpu.py --json "$out/emulator-on-gpu.json" \
+    "${programs[@]/#/build/gpu-emulator/tests/}"
+}
 
+resumed=(sanitize bench fla) # these know themselves what is done
 unpack_deps || exit 1
 summary=()
 status=0
@@ -87,14 +119,22 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part"
   started=$SECONDS
-  if "part_$part" > >(tee "$out/$part.log") 2>&1; then
-    touch "$marker"
-    summary+=("$part: passed in $((SECONDS - started)) s")
-  else
-    summary+=("$part: FAILED after $((SECONDS - started)) s")
-    status=1
-    [ "$part" = build ] && break
-  fi
+  "part_$part" > >(tee "$out/$part.log") 2>&1
+  case $? in
+    0)
+      [[ " ${resumed[*]} " == *" $part "* ]] || touch "$marker"
+      summary+=("$part: passed in $((SECONDS - started)) s")
+      ;;
+    3)
+      summary+=("$part: not done after $((SECONDS - started)) s, run it again")
+      status=1
+      ;;
+    *)
+      summary+=("$part: FAILED after $((SECONDS - started)) s")
+      status=1
+      [ "$part" = build ] && break
+      ;;
+  esac
 done
 printf '\n%s\n' "== summary" "${summary[@]}"
 exit $status

@@ -9,6 +9,8 @@ how many results agree bit for bit, and the largest difference relative to the l
 import struct
 import sys
 
+PRODUCTS = ("mma", "wgmma")
+
 
 def as_float(bits):
     return struct.unpack("<f", struct.pack("<I", int(bits, 16)))[0]
@@ -29,6 +31,9 @@ def read(path):
 
 def main():
     gpu, emulated = read(sys.argv[1]), read(sys.argv[2])
+    if {"mma", "wgmma"} <= gpu.keys():
+        both = zip(gpu["mma"], gpu["wgmma"], strict=True)
+        print(f"On the GPU wgmma and mma.sync agree in {sum(a == b for a, b in both)} of {len(gpu['mma'])} products.")
     print("| instruction | cases | same bits | largest difference |")
     print("| --- | --- | --- | --- |")
     for name, rows in gpu.items():
@@ -39,7 +44,7 @@ def main():
             if row[-1] == other[-1] or a != a and b != b:
                 same += 1
                 continue
-            if name == "mma":
+            if name in PRODUCTS:
                 scale = max(abs(as_float(term + "0000")) for term in row[:16])
                 distance = abs(a - b) / max(scale, abs(as_float(row[16])))
             elif name in ("sin", "cos", "lg2") and abs(a) < 1:
@@ -47,8 +52,8 @@ def main():
             else:
                 distance = float(abs(ordered(row[-1]) - ordered(other[-1])))
             if distance > worst:
-                worst, where = distance, row[0] if name != "mma" else None
-        unit = "of the largest term" if name == "mma" else "ulp"
+                worst, where = distance, row[0] if name not in PRODUCTS else None
+        unit = "of the largest term" if name in PRODUCTS else "ulp"
         at = f" at {as_float(where):.9g}" if where else ""
         print(f"| {name} | {len(rows)} | {same} | {worst:.3g} {unit}{at} |")
 

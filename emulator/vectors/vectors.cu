@@ -74,6 +74,39 @@ __global__ void product(const std::uint16_t* a, const std::uint16_t* b, const fl
   if (lane == 0) d[blockIdx.x] = d0;
 }
 
+// The same by wgmma: the first warp of the warpgroup holds row 0, shared memory column 0.
+__global__ void warpgroup_product(const std::uint16_t* a, const std::uint16_t* b, const float* c,
+                                  float* d) {
+  // [8 columns][16], K-major without swizzle: two tiles of 8 rows of 16 bytes.
+  __shared__ __align__(128) std::uint16_t columns[2][8][8];
+  const int thread = static_cast<int>(threadIdx.x);
+  (&columns[0][0][0])[thread] = 0;
+  __syncthreads();
+  const std::uint16_t* row = a + 16 * blockIdx.x;
+  if (thread < 16) columns[thread / 8][0][thread % 8] = b[16 * blockIdx.x + thread];
+  std::uint32_t a0 = 0, a2 = 0;
+  if (thread < 4) {
+    a0 = row[2 * thread] | static_cast<std::uint32_t>(row[2 * thread + 1]) << 16;
+    a2 = row[8 + 2 * thread] | static_cast<std::uint32_t>(row[9 + 2 * thread]) << 16;
+  }
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  __syncthreads();
+  const std::uint64_t address = __cvta_generic_to_shared(columns);
+  constexpr std::uint64_t kTileBytes = 128;
+  const std::uint64_t descriptor = address >> 4 | (kTileBytes >> 4) << 16 | (kTileBytes >> 4) << 32;
+  float d0 = thread == 0 ? c[blockIdx.x] : 0.0f, d1 = 0.0f, d2 = 0.0f, d3 = 0.0f;
+  asm volatile(
+      "wgmma.fence.sync.aligned;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, {%4, %5, %6, %7}, %8, "
+      "1, 1, 1, 0;\n"
+      "wgmma.commit_group.sync.aligned;\n"
+      "wgmma.wait_group.sync.aligned 0;\n"
+      : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)
+      : "r"(a0), "r"(0), "r"(a2), "r"(0), "l"(descriptor)
+      : "memory");
+  if (thread == 0) d[blockIdx.x] = d0;
+}
+
 std::uint32_t bits_of(float x) {
   std::uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));
@@ -184,16 +217,16 @@ void print_functions() {
   }
 }
 
-void print_products() {
-  Products p;
-  p.add_probes();
+using ProductKernel = void (*)(const std::uint16_t*, const std::uint16_t*, const float*, float*);
+
+void print_products(const char* name, const Products& p, ProductKernel kernel, unsigned threads) {
   float* d = to_device(std::vector<float>(p.c.size()));
-  product<<<static_cast<unsigned>(p.c.size()), 32>>>(to_device(p.a), to_device(p.b), to_device(p.c),
-                                                     d);
-  check(cudaGetLastError(), "product");
+  kernel<<<static_cast<unsigned>(p.c.size()), threads>>>(to_device(p.a), to_device(p.b),
+                                                         to_device(p.c), d);
+  check(cudaGetLastError(), name);
   const std::vector<float> results = to_host(d, p.c.size());
   for (std::size_t i = 0; i < p.c.size(); ++i) {
-    std::printf("mma");
+    std::printf("%s", name);
     for (int k = 0; k < 16; ++k) std::printf(" %04x", p.a[16 * i + k]);
     std::printf(" %08x %08x\n", bits_of(p.c[i]), bits_of(results[i]));
   }
@@ -203,6 +236,9 @@ void print_products() {
 
 int main() {
   print_functions();
-  print_products();
+  Products p;
+  p.add_probes();
+  print_products("mma", p, product, 32);
+  print_products("wgmma", p, warpgroup_product, 128);
   return failures == 0 ? 0 : 1;
 }

@@ -80,6 +80,7 @@ const char* class_of(std::string_view op) {
   if (begins(op, {"mma"})) return "mma";
   if (begins(op, {"wgmma.mma"})) return "wgmma";
   if (begins(op, {"ldmatrix", "stmatrix"})) return "shared";
+  if (begins(op, {"cp.async.bulk"}) && !has(op, {"wait_group", "commit_group"})) return "copy";
   if (has(op, {"wait_group", "commit_group", "mbarrier"}) ||
       begins(op, {"bar", "fence", "membar", "wgmma", "griddep", "nanosleep", "setmaxnreg"}))
     return "sync";
@@ -147,6 +148,20 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+// Bits 4 to 7 and 9: "4-7,9".
+std::string list_of(u64 bits) {
+  std::string out;
+  for (u32 first = 0; first < 64; ++first) {
+    if (!(bits >> first & 1)) continue;
+    u32 last = first;
+    while (last < 63 && bits >> (last + 1) & 1) ++last;
+    if (!out.empty()) out += ",";
+    out += format_text(first == last ? "%u" : "%u-%u", first, last);
+    first = last;
+  }
+  return out;
+}
+
 std::string kernel_json(const std::string& name, const KernelCounts& k) {
   struct Sum {
     InstCount count;
@@ -154,11 +169,12 @@ std::string kernel_json(const std::string& name, const KernelCounts& k) {
   };
   Sum totals;
   std::map<std::string, Sum> classes;
-  std::map<Entry, Sum> entries;
+  std::map<std::pair<Entry, u64>, Sum> entries;  // by instruction and warps
   for (size_t n = 0; n < k.counts.size(); ++n) {
     if (!k.counts[n].warps) continue;
     const u64 products = k.counts[n].warps * multiply_adds(k.entries[n].opcode);
-    for (Sum* sum : {&totals, &classes[class_of(k.entries[n].opcode)], &entries[k.entries[n]]}) {
+    for (Sum* sum : {&totals, &classes[class_of(k.entries[n].opcode)],
+                     &entries[{k.entries[n], k.counts[n].who}]}) {
       sum->count.add(k.counts[n]);
       sum->products += products;
     }
@@ -177,10 +193,12 @@ std::string kernel_json(const std::string& name, const KernelCounts& k) {
   }
   out += "},\n \"lines\": [";
   comma = "";
-  for (const auto& [entry, sum] : entries) {
+  for (const auto& [key, sum] : entries) {
+    const Entry& entry = key.first;
     out += format_text("%s\n  {\"file\": ", comma) + quoted(entry.file);
-    out += format_text(", \"line\": %u, \"opcode\": \"%s\", \"class\": \"%s\", ", entry.line,
-                       entry.opcode.c_str(), class_of(entry.opcode));
+    out += format_text(", \"line\": %u, \"opcode\": \"%s\", \"class\": \"%s\", \"warps\": \"%s\", ",
+                       entry.line, entry.opcode.c_str(), class_of(entry.opcode),
+                       list_of(key.second).c_str());
     out += fields(sum.count, sum.products) + "}";
     comma = ",";
   }
@@ -192,6 +210,7 @@ std::string kernel_json(const std::string& name, const KernelCounts& k) {
 void InstCount::add(const InstCount& other) {
   warps += other.warps;
   threads += other.threads;
+  who |= other.who;
   shared_bytes += other.shared_bytes;
   wavefronts += other.wavefronts;
   ideal_wavefronts += other.ideal_wavefronts;

@@ -174,6 +174,12 @@ const TensorMap& map_at(Warp& w, const Inst& i, const BulkRequest& r) {
   if (t.rank != r.coordinates)
     illegal(w, i, r.lane(),
             format_text("tensor map has rank %u, the copy %u", t.rank, r.coordinates));
+  // Not in the PTX ISA's text, but an H200 stops with an illegal instruction.
+  if (r.at[0] * s64{t.element_bytes} % 16 != 0)
+    illegal(w, i, r.lane(),
+            format_text("first coordinate %d of a tensor copy: elements have %u bytes, and a row "
+                        "must begin at a multiple of 16 bytes",
+                        r.at[0], t.element_bytes));
   return t;
 }
 

@@ -304,7 +304,7 @@ void testp_lanes(Warp& w, const Inst& i, u32 mask) {
                      : i.flags == 1 ? c == FP_INFINITE
                      : i.flags == 2 ? c != FP_NAN
                      : i.flags == 3 ? c == FP_NAN
-                     : i.flags == 4 ? c == FP_NORMAL
+                     : i.flags == 4 ? c == FP_NORMAL || c == FP_ZERO
                                     : c == FP_SUBNORMAL;
     r |= u32{yes} << l;
   });

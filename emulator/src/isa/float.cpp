@@ -235,6 +235,7 @@ void add_f64(Registry& r) {
   r.alu("sqrt.rn.f64", unary<double, double>([](double x) { return __builtin_sqrt(x); }));
   // The hardware forms see only the upper 32 bits; 20 bits of the result are good.
   r.alu("rcp.approx.ftz.f64", unary_slow<double, double>([](double x) {
+          if (std::fpclassify(x) == FP_SUBNORMAL) x = std::copysign(0.0, x);
           return std::bit_cast<double>(std::bit_cast<u64>(1.0 / x) & ~0xffffffffull);
         }));
   r.alu("rsqrt.approx.ftz.f64", unary_slow<double, double>([](double x) {

@@ -79,8 +79,14 @@ u16 sub(u16 x, u16 y) {
 template <class H, class V>
 u16 mul(u16 x, u16 y) {
   // The product of two 11-bit numbers is exact in double also where float would be subnormal.
-  return output<H, V>(H::store(static_cast<double>(H::load(input<H, V>(x))) *
-                               static_cast<double>(H::load(input<H, V>(y)))));
+  const double product =
+      static_cast<double>(H::load(input<H, V>(x))) * static_cast<double>(H::load(input<H, V>(y)));
+  // An H200 flushes what is too small before rounding, also where rounding would have saved it.
+  constexpr double kMinNormalF16 = 0x1p-14;
+  if constexpr (V::kFlush && std::is_same_v<H, F16>)
+    if (std::fabs(product) < kMinNormalF16)
+      return output<H, V>(H::store(std::copysign(0.0, product)));
+  return output<H, V>(H::store(product));
 }
 template <class H, class V>
 u16 fma(u16 x, u16 y, u16 z) {

@@ -2,6 +2,7 @@
 // hold against the emulator. Nothing here uses the host's floating-point unit.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 namespace host_model {
@@ -228,6 +229,15 @@ inline uint64_t mul(Format f, uint64_t a, uint64_t b, Mode mode) {
   a = flush(f, a, mode.subnormals);
   b = flush(f, b, mode.subnormals);
   const bool negative = is_negative(f, a) != is_negative(f, b);
+  // f16 is flushed before it is rounded.
+  const bool finite =
+      (a & f.magnitude_mask()) < f.infinity() && (b & f.magnitude_mask()) < f.infinity();
+  if (f.fraction_bits == 10 && mode.subnormals == Subnormals::kFlush && finite) {
+    const Exact x = unpack(f, a);
+    const Exact y = unpack(f, b);
+    const int width = std::bit_width(static_cast<uint64_t>(x.significand * y.significand));
+    if (width + x.exponent + y.exponent <= f.min_exponent()) return negative ? f.sign_mask() : 0;
+  }
   // Adding a zero of the product's sign leaves the sign of a zero product alone.
   return fma(f, a, b, negative ? f.sign_mask() : 0, mode);
 }

@@ -41,6 +41,7 @@ TEST(Counters, AccessesAndProductsAreCounted) {
   EXPECT_EQ(kCtas * 16, number_after(global, "global_sectors"));
   EXPECT_EQ(kCtas * 16 * 8 * 16, number_after(object_after(json, "mma"), "multiply_adds"));
   EXPECT_NE(std::string::npos, json.find("counters.cu\", \"line\": "));
+  EXPECT_NE(std::string::npos, json.find("\"class\": \"shared\", \"warps\": \"0\""));
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 
 #include "support/device_buffer.hpp"
 #include "support/runtime_case.hpp"
+#include "support/tensor_case.hpp"
+#include "support/tensor_map_encode.hpp"
 
 namespace emulator_tests {
 namespace {
@@ -94,6 +96,25 @@ TEST_F(Fault, Assert) {
         exit_with_fault(cudaErrorAssert);
       },
       testing::ExitedWithCode(0), "ssertion `value > 0` failed");
+}
+
+TEST_F(Fault, TensorCopyFromTheMiddleOfSixteenBytes) {
+  EXPECT_EXIT(
+      {
+        host_model::TensorDescription tensor;
+        tensor.rank = 1;
+        tensor.element_bytes = 2;
+        tensor.dimension[0] = 64;
+        tensor.box[0] = 16;
+        const DeviceBuffer<uint16_t> in(std::vector<uint16_t>(64, 1));
+        const DeviceBuffer<uint8_t> out(32);
+        alignas(64) CUtensorMap map;
+        encode(&map, tensor, in.data(), {.type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16});
+        launch(kTensorLoad[0], {.block = 32, .shared_bytes = 1024}, map, BoxCorner{{4}}, 32u,
+               out.data());
+        exit_with_fault(cudaErrorIllegalInstruction);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Fault, PrintfFormatsOnTheHost) {

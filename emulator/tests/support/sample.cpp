@@ -97,6 +97,8 @@ uint64_t sample(Kind kind, std::mt19937_64& random) {
       return sample_integer(64, random);
     case Kind::kShift:
       return random() % 8 == 0 ? random() & 0xffffffff : random() % 71;
+    case Kind::kByte:
+      return random() % (random() % 8 == 0 ? 256 : 71);
     case Kind::kF16:
       return sample_float(kF16, random);
     case Kind::kBf16:

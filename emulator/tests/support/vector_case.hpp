@@ -23,6 +23,7 @@ enum class Kind {
   kB32,
   kB64,
   kShift,  // 32-bit shift amount, mostly 0..70
+  kByte,   // 32-bit register with 0..255, mostly 0..70
   kF16,
   kBf16,
   kF16x2,

@@ -7,6 +7,7 @@
 #define REGISTER_TYPE_kB32 unsigned
 #define REGISTER_TYPE_kB64 unsigned long long
 #define REGISTER_TYPE_kShift unsigned
+#define REGISTER_TYPE_kByte unsigned
 #define REGISTER_TYPE_kF16 unsigned short
 #define REGISTER_TYPE_kBf16 unsigned short
 #define REGISTER_TYPE_kF16x2 unsigned
@@ -24,6 +25,7 @@
 #define CONSTRAINT_kB32 "r"
 #define CONSTRAINT_kB64 "l"
 #define CONSTRAINT_kShift "r"
+#define CONSTRAINT_kByte "r"
 #define CONSTRAINT_kF16 "h"
 #define CONSTRAINT_kBf16 "h"
 #define CONSTRAINT_kF16x2 "r"

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "cuda/planner/cost_model.hpp"
+#include "cuda/sm90/checkpoint_layout.hpp"
 #include "cuda/sm90/config.hpp"
 #include "cuda/sm90/params.hpp"
 #include "fmt/format.h"

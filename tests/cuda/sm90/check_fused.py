@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What ptxas and the disassembler say of the fused kernel.
 
-    check_fused.py NVCC SOURCE_DIR
+    check_fused.py NVCC SOURCE_DIR [--update]
 
 Fails if ptxas serialises wgmma (warnings C75xx), if the launch would not get its 128 registers a
 thread, or if the recurrence role spills. The role's code lies between the setmaxnreg that gives it
 168 registers and the next setmaxnreg; it is looked at where a disassembler is installed
-(cuobjdump of the toolkit or of PyPI's nvidia-cuda-cuobjdump, next to nvcc or in PATH).
+(cuobjdump of the toolkit or of PyPI's nvidia-cuda-cuobjdump, next to nvcc or in PATH). Then the loops
+over chunks must also have as many instructions as counts.json says; --update writes that there.
 """
+import json
 import os
 import re
 import shutil
@@ -15,6 +17,10 @@ import subprocess
 import sys
 import tempfile
 
+import check_counts
+import machine_counts
+
+TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "counts.json")
 RECURRENCE_REGISTERS = 168
 # Everything spilled, all of it outside the recurrence role and most in the roles that move tokens and
 # scalars, which have 40 registers. Those of the kernels that keep checkpoints also carry, through the
@@ -35,6 +41,19 @@ def recurrence_code(disassembly):
         rest = lines[starts[0] + 1:]
         end = next((i for i, line in enumerate(rest) if "USETMAXREG" in line), len(rest))
         yield rest[:end]
+
+
+def compare_counts(listing):
+    """Problems with the table of the loops over chunks; or, with --update, none but a new table."""
+    with open(TABLE, encoding="utf-8") as file:
+        table = json.load(file)
+    found = machine_counts.chunk_loops(listing)
+    if "--update" in sys.argv:
+        with open(TABLE, "w", encoding="utf-8") as file:
+            file.write(check_counts.written({**table, "machine": found}))
+    elif table.get("machine") != found:
+        return [f"instructions of a chunk: recorded {table.get('machine')}, got {found}"]
+    return []
 
 
 def main():
@@ -76,6 +95,7 @@ def main():
                     problems.append(f"recurrence role: expected 22 wgmma, got {products}")
                 problems += [f"recurrence role spills: {line.strip()}" for line in code
                              if re.search(r"\b(STL|LDL)\b", line)]
+            problems += compare_counts(listing.stdout)
     print("\n".join(problems) if problems else
           f"{len(registers)} kernels, spills {[x for _, x in spilled]}, recurrence roles disassembled: {checked}")
     return 1 if problems else 0

@@ -248,3 +248,56 @@ INSTANTIATE_TEST_SUITE_P(All, FewChainsTable, testing::ValuesIn(few_chain_cases(
 
 }  // namespace
 }  // namespace flash_kda::verification
+
+namespace flash_kda::cuda::sm90 {
+namespace {
+
+constexpr DeviceLimits kH200 = {.multiprocessors = 132, .capability = 90};
+
+Problem chains(std::int64_t tokens, std::int64_t heads) {
+  Problem p;
+  p.tokens = tokens;
+  p.qk_heads = p.v_heads = heads;
+  p.head_dim_k = p.head_dim_v = 128;
+  return p;
+}
+
+TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
+  for (const auto& [tokens, heads] :
+       {std::pair{1024, 4}, {8192, 4}, {8192, 32}, {65536, 8}, {1 << 20, 1}}) {
+    EXPECT_TRUE(prefers_both(chains(tokens, heads), {}, kH200)) << tokens << " x " << heads;
+  }
+  // A chain of 11 chunks is hardly longer than a share of 8, the least, with its replay.
+  EXPECT_FALSE(prefers_both(chains(320, 4), {}, kH200));
+  EXPECT_FALSE(prefers_both(chains(8192, 40), {}, kH200));
+  EXPECT_FALSE(prefers_both(chains(8192, 4), {.cuts = Cuts::kExact}, kH200));
+}
+
+// What the proof of a replay asks for.
+TEST(FewChainsPlan, AsksForKeysAndBetasThatContract) {
+  Problem p = chains(8192, 4);
+  p.qk_norm = QkNorm::kNone;
+  EXPECT_FALSE(prefers_both(p, {}, kH200));
+  p = chains(8192, 4);
+  p.beta_range = BetaRange::kDoubled;
+  EXPECT_FALSE(prefers_both(p, {}, kH200));
+  p = chains(8192, 4);
+  p.beta_form = BetaForm::kActivated;
+  EXPECT_FALSE(prefers_both(p, {}, kH200));
+}
+
+TEST(FewChainsPlan, KeepsTheTwoKernelsPlanAndWorkspace) {
+  const Problem p = chains(8192, 4);
+  const Config alone = choose_config(p, {}, kH200);
+  const Config both = config_of_both(p, {}, kH200, alone);
+  const Config part = two_kernel_part(both);
+  EXPECT_EQ(part.algorithm, alone.algorithm);
+  EXPECT_EQ(part.chunk_size, alone.chunk_size);
+  EXPECT_EQ(part.v_panel, alone.v_panel);
+  EXPECT_EQ(part.segment_tokens, alone.segment_tokens);
+  EXPECT_EQ(fused_workspace_bytes(p, both),
+            lay_out_handover(p, both).bytes + lay_out_workspace(p, alone).bytes);
+}
+
+}  // namespace
+}  // namespace flash_kda::cuda::sm90
