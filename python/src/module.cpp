@@ -203,22 +203,23 @@ PyObject* workspace_bytes(PyObject*, PyObject* const* args, Py_ssize_t count) {
     call.problem.head_dim_v = values[6];
     call.options.precision = values[7];
     call.options.threads = values[8];
-    if (values[9] > 0) {
-      call.problem.checkpoint_kind = FLASH_KDA_CHECKPOINTS_OFFSETS;
-      call.problem.checkpoint_max_offsets = values[9];
-    }
     // Of whatever the plan may choose: types and checkpoints that are not known yet decide that.
     std::size_t most = 0;
-    for (const std::int32_t algorithm :
-         {FLASH_KDA_ALGORITHM_AUTO, FLASH_KDA_ALGORITHM_CHUNKED, FLASH_KDA_ALGORITHM_FUSED}) {
-      call.options.algorithm = algorithm;
-      // Not through the cache: a bound looks at hundreds of shapes that nobody will run.
-      flash_kda_plan* plan = nullptr;
-      const flash_kda_status status = flash_kda_plan_create(&call.problem, &call.options, &plan);
-      if (status == FLASH_KDA_UNSUPPORTED && algorithm != FLASH_KDA_ALGORITHM_AUTO) continue;
-      if (status != FLASH_KDA_OK) return raise(status);
-      most = std::max(most, flash_kda_plan_workspace_bytes(plan));
-      flash_kda_plan_destroy(plan);
+    for (const std::int32_t max_offsets : {0, values[9]}) {
+      call.problem.checkpoint_kind =
+          max_offsets > 0 ? FLASH_KDA_CHECKPOINTS_OFFSETS : FLASH_KDA_CHECKPOINTS_NONE;
+      call.problem.checkpoint_max_offsets = max_offsets;
+      for (const std::int32_t algorithm :
+           {FLASH_KDA_ALGORITHM_AUTO, FLASH_KDA_ALGORITHM_CHUNKED, FLASH_KDA_ALGORITHM_FUSED}) {
+        call.options.algorithm = algorithm;
+        // Not through the cache: a bound looks at hundreds of shapes that nobody will run.
+        flash_kda_plan* plan = nullptr;
+        const flash_kda_status status = flash_kda_plan_create(&call.problem, &call.options, &plan);
+        if (status == FLASH_KDA_UNSUPPORTED && algorithm != FLASH_KDA_ALGORITHM_AUTO) continue;
+        if (status != FLASH_KDA_OK) return raise(status);
+        most = std::max(most, flash_kda_plan_workspace_bytes(plan));
+        flash_kda_plan_destroy(plan);
+      }
     }
     return PyLong_FromSize_t(most);
   });

@@ -16,6 +16,8 @@ struct Progress {
   std::int32_t from;  // state and outputs are final up to here, a multiple of kChunk
   std::int32_t kept;  // checkpoints are stored up to here
   std::int32_t due;   // the checkpoint after the piece just begun; 0: none
+  // Of the recurrence: number of the first chunk after the piece, among all that this block sees.
+  std::uint32_t end;
 };
 
 // Where a warp of the recurrence has it: in registers it would spill. Written by one lane.
@@ -25,7 +27,7 @@ __device__ __forceinline__ volatile Progress& block_progress() {
 }
 __device__ __forceinline__ Progress load_progress() {
   const volatile Progress& at = block_progress();
-  return {at.from, at.kept, at.due};
+  return {at.from, at.kept, at.due, at.end};
 }
 __device__ __forceinline__ void store_progress(const Progress& at) {
   __syncwarp();  // every lane has read what this replaces
@@ -34,13 +36,14 @@ __device__ __forceinline__ void store_progress(const Progress& at) {
     to.from = at.from;
     to.kept = at.kept;
     to.due = at.due;
+    to.end = at.end;
   }
   __syncwarp();
 }
 
 // Another block keeps what lies in a replay.
 __device__ __forceinline__ Progress begin_progress(const WorkItem& item) {
-  return {item.begin, item.begin + item.replay * kChunk, 0};
+  return {item.begin, item.begin + item.replay * kChunk, 0, 0};
 }
 
 __device__ __forceinline__ bool is_complete(const WorkItem& item, const Progress& at) {

@@ -256,16 +256,17 @@ __device__ __forceinline__ float4* kept_state(const FusedParams& p) {
   return slot_of_thread(p.kept_states, block_index(), recurrence_thread());
 }
 
-// Begins the next piece of the item of this round, if there is one, and returns its chunks.
-__device__ __forceinline__ int begin_piece(const FusedParams& p, int round,
-                                           const StateTile& state) {
+// Begins the next piece of the item of this round, if there is one. `count`: of chunks before it.
+__device__ __forceinline__ bool begin_piece(const FusedParams& p, int round, std::uint32_t count,
+                                            const StateTile& state) {
   const WorkItem item = make_item(p, block_order(), round);
   Progress at = load_progress();
-  if (is_complete(item, at)) return 0;
+  if (is_complete(item, at)) return false;
   const WorkItem piece = next_piece(p, item, at);
+  at.end = count + piece.chunks();
   store_progress(at);
   if (is_detour(at)) write_slot(kept_state(p), state);
-  return piece.chunks();
+  return true;
 }
 __device__ __forceinline__ void end_piece(const FusedParams& p, int round, StateTile& state) {
   const Progress at = load_progress();
@@ -274,13 +275,12 @@ __device__ __forceinline__ void end_piece(const FusedParams& p, int round, State
   if (is_detour(at)) read_slot(kept_state(p), state);
 }
 
-// The next `chunks` chunks; `count` of them came before in this block.
-template <GateForm kForm>
-__device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, int chunks,
-                                             std::uint32_t& count, StateTile& state) {
-  const std::uint32_t end = count + chunks;
+// Chunks from number `count` of all that this block sees until is_over().
+template <GateForm kForm, typename IsOver>
+__device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std::uint32_t& count,
+                                             StateTile& state, IsOver is_over) {
 #pragma unroll 1
-  for (; count != end; ++count) {
+  for (; !is_over(); ++count) {
     const Turn<kStages> turn(count);
     const Turn<2> out_turn(count);
     const std::uint32_t stage =
@@ -312,19 +312,20 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
   __syncwarp();
   while (round() < block_share().rounds) {
     StateTile state;
-    int chunks = 0;
+    std::uint32_t end = count;
     {
       const WorkItem item = make_item(p, block_order(), round());
       begin_state(p, item, state);
-      chunks = item.chunks();
+      end += item.chunks();
       if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
     if constexpr (kKeeps == Keeps::kFinalState) {
-      recur_chunks<kForm>(shared, part, chunks, count, state);
+      recur_chunks<kForm>(shared, part, count, state, [&] { return count == end; });
     } else {
-      while ((chunks = begin_piece(p, round(), state)) != 0) {
-        // Not `part`: one value more across both loops would spill.
-        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, chunks, count, state);
+      while (begin_piece(p, round(), count, state)) {
+        // Neither `part` nor the end in a register: through both loops they would spill.
+        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, count, state,
+                            [&] { return count == block_progress().end; });
         end_piece(p, round(), state);
       }
     }
