@@ -84,9 +84,16 @@ class Model:
 
 
 def measured():
-    rows = machines.load_json(RESULTS)["rows"]
-    return {row["case"]: row["median_ms"] for row in rows
-            if row["method"] == "fused" and (row["mode"], row["l2"]) == ("graph", "cold")}
+    """Milliseconds by case, of the fused kernel or, where it was not timed alone, of the plan."""
+    rows = [row for row in machines.load_json(RESULTS)["rows"]
+            if (row.get("mode"), row.get("l2")) == ("graph", "cold")]
+    return {row["case"]: row["median_ms"] for method in ("plan", "fused") for row in rows
+            if row["method"] == method}
+
+
+def measured_when():
+    machine = machines.load_json(RESULTS)["machine"]
+    return f"{machine['date']}, commit {machine['commit']}"
 
 
 def geometric_mean(values):
@@ -108,8 +115,9 @@ def table(model):
     mean = 1e3 * geometric_mean([found[s.key()] for s in TEN])
     lines.append(f"| ten shapes with few heads, us | {means[0]:.0f} | | {means[1]:.0f} | {TARGET_TEN} | "
                  f"{means[2]:.0f} | | {mean:.0f} | |")
-    lines += ["", "Cycles of a chunk, all multiprocessors at work, and what they are busy with; roles may "
-              "work on several chunks at once:", "",
+    lines += ["", f"Measured {measured_when()}.", "",
+              "Cycles of a chunk with all multiprocessors at work; how busy each resource is; and how much of",
+              "that time each role has a chunk, which for two at once is more than 100 %:", "",
               "| | cycles | " + " | ".join(machines.RESOURCES) + " | "
               + " | ".join(("scalars", "prepare", "inverse", "recurrence")) + " |", "| --- " * 11 + "|"]
     for machine in machines.MACHINES:
