@@ -56,10 +56,12 @@ class Model:
         self.runs = {}
 
     def run(self, machine, active, without=None):
-        """`without`: a resource that is never busy, or a role that takes no time."""
+        """`without`: a resource that is never busy, a role that takes no time, or "chain": products
+        that take none, neither of the tensor cores nor of the recurrence that waits for them."""
         key = machine, active, without
         if key not in self.runs:
-            roles = machines.make_roles(self.counts, machine, active, self.calibration,
+            rates = replace(machine, wgmma=math.inf, mma=math.inf) if without == "chain" else machine
+            roles = machines.make_roles(self.counts, rates, active, self.calibration,
                                         self.protocol.prepare_turns)
             for name, role in roles.items():
                 demands = {r: 0 if r == without else c for r, c in role.demands.items()}
@@ -78,9 +80,11 @@ class Model:
     def binding(self, shape, machine):
         """(gain, name) of what would bring most, were it free; best first."""
         now = self.milliseconds(shape, machine)
-        gains = [(1 - self.milliseconds(shape, machine, name) / now, name)
-                 for name in (*machines.RESOURCES, "scalars", "prepare", "inverse", "recurrence")]
-        return sorted(gains, reverse=True)
+        names = (*machines.RESOURCES, "scalars", "prepare", "inverse", "recurrence")
+        gains = {name: 1 - self.milliseconds(shape, machine, name) / now for name in names}
+        # A shorter recurrence may get in the way of other roles more often; nobody would make it so.
+        gains["tensor"] = max(gains["tensor"], 1 - self.milliseconds(shape, machine, "chain") / now)
+        return sorted(((gain, name) for name, gain in gains.items()), reverse=True)
 
 
 def measured():
