@@ -52,6 +52,9 @@ def all_cases():
                                      (8192, 24, 1), (16384, 16, 8)):
         lengths = [tokens // sequences] * sequences
         add("ten", f"{sequences} x {tokens // sequences}", heads, lengths, state="both")
+    for tokens in (128, 256, 512):
+        for heads in (4, 16):
+            add("short", f"1 x {tokens}", heads, [tokens], state="both")
     for length, sequences in ((1, 64), (7, 64), (63, 64), (1, 256)):
         add("residual", f"{sequences} x {length}", 32, [length] * sequences, state="both")
     for heads, lengths in ((96, [8192]), (8, [8192])):

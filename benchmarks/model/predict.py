@@ -56,10 +56,12 @@ class Model:
         self.runs = {}
 
     def run(self, machine, active, without=None):
-        """`without`: a resource that is never busy, or a role that takes no time."""
+        """`without`: a resource that is never busy, a role that takes no time, or "chain": products
+        that take none, neither of the tensor cores nor of the recurrence that waits for them."""
         key = machine, active, without
         if key not in self.runs:
-            roles = machines.make_roles(self.counts, machine, active, self.calibration,
+            rates = replace(machine, wgmma=math.inf, mma=math.inf) if without == "chain" else machine
+            roles = machines.make_roles(self.counts, rates, active, self.calibration,
                                         self.protocol.prepare_turns)
             for name, role in roles.items():
                 demands = {r: 0 if r == without else c for r, c in role.demands.items()}
@@ -78,15 +80,24 @@ class Model:
     def binding(self, shape, machine):
         """(gain, name) of what would bring most, were it free; best first."""
         now = self.milliseconds(shape, machine)
-        gains = [(1 - self.milliseconds(shape, machine, name) / now, name)
-                 for name in (*machines.RESOURCES, "scalars", "prepare", "inverse", "recurrence")]
-        return sorted(gains, reverse=True)
+        names = (*machines.RESOURCES, "scalars", "prepare", "inverse", "recurrence")
+        gains = {name: 1 - self.milliseconds(shape, machine, name) / now for name in names}
+        # A shorter recurrence may get in the way of other roles more often; nobody would make it so.
+        gains["tensor"] = max(gains["tensor"], 1 - self.milliseconds(shape, machine, "chain") / now)
+        return sorted(((gain, name) for name, gain in gains.items()), reverse=True)
 
 
 def measured():
-    rows = machines.load_json(RESULTS)["rows"]
-    return {row["case"]: row["median_ms"] for row in rows
-            if row["method"] == "fused" and (row["mode"], row["l2"]) == ("graph", "cold")}
+    """Milliseconds by case, of the fused kernel or, where it was not timed alone, of the plan."""
+    rows = [row for row in machines.load_json(RESULTS)["rows"]
+            if (row.get("mode"), row.get("l2")) == ("graph", "cold")]
+    return {row["case"]: row["median_ms"] for method in ("plan", "fused") for row in rows
+            if row["method"] == method}
+
+
+def measured_when():
+    machine = machines.load_json(RESULTS)["machine"]
+    return f"{machine['date']}, commit {machine['commit']}"
 
 
 def geometric_mean(values):
@@ -108,8 +119,9 @@ def table(model):
     mean = 1e3 * geometric_mean([found[s.key()] for s in TEN])
     lines.append(f"| ten shapes with few heads, us | {means[0]:.0f} | | {means[1]:.0f} | {TARGET_TEN} | "
                  f"{means[2]:.0f} | | {mean:.0f} | |")
-    lines += ["", "Cycles of a chunk, all multiprocessors at work, and what they are busy with; roles may "
-              "work on several chunks at once:", "",
+    lines += ["", f"Measured {measured_when()}.", "",
+              "Cycles of a chunk with all multiprocessors at work; how busy each resource is; and how much of",
+              "that time each role has a chunk, which for two at once is more than 100 %:", "",
               "| | cycles | " + " | ".join(machines.RESOURCES) + " | "
               + " | ".join(("scalars", "prepare", "inverse", "recurrence")) + " |", "| --- " * 11 + "|"]
     for machine in machines.MACHINES:

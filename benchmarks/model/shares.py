@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 CHUNK = 32
-MIN_SHARE = 8  # kMinReplayedShare
+MIN_SHARE = 2  # kMinReplayedShare
 REPLAY_COST = 2  # kReplayCost
 
 

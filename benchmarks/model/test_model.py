@@ -35,7 +35,7 @@ class Calibrated(unittest.TestCase):
         """Of shapes that were not looked at for it: within 15 %. No cut of one sequence was proven."""
         for shape in predict.HEADLINE:
             predicted = self.model.milliseconds(shape, machines.H200, proven=False)
-            self.assertAlmostEqual(predict.measured()[shape.key()] / predicted, 1, delta=0.15,
+            self.assertAlmostEqual(self.facts["milliseconds"][shape.key()] / predicted, 1, delta=0.15,
                                    msg=shape.key())
 
 

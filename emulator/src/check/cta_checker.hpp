@@ -63,6 +63,7 @@ class CtaChecker final : public CtaObserver {
 
   void shared_access(const WarpEvent&, const WarpAccess&, uint32_t, const uint32_t*) override;
   void global_access(const WarpEvent&, const WarpAccess&, const uint64_t*) override;
+  void global_value(const WarpEvent&, const WarpAccess&, const uint64_t*) override;
   void fence(const WarpEvent&, const Fence&) override;
   void warp_sync(const WarpEvent&) override;
   void warp_collective(const WarpEvent&) override;

@@ -177,6 +177,9 @@ class CtaObserver {
                              const uint32_t* offsets) = 0;
   virtual void global_access(const WarpEvent& event, const WarpAccess& access,
                              const uint64_t* addresses) = 0;
+  // Once a strong load or an atomic operation has its value: threads of other CTAs may have
+  // released it after global_access was called.
+  virtual void global_value(const WarpEvent&, const WarpAccess&, const uint64_t*) {}
   virtual void fence(const WarpEvent& event, const Fence& fence) = 0;
 
   // Warps and named barriers.

@@ -433,6 +433,18 @@ void CtaChecker::sync_global(const WarpEvent& event, const WarpAccess& access,
   if (releases(access.order)) warp.advance();
 }
 
+void CtaChecker::global_value(const WarpEvent& event, const WarpAccess& access,
+                              const uint64_t* addresses) {
+  if (launch_.sync.empty()) return;
+  WarpState& warp = state_.warps[event.warp];
+  for_lanes(event.mask & warp.live, [&](u32 lane) {
+    launch_.sync.with(addresses[lane], [&](auto& locations, u64 key) {
+      const auto it = locations.find(key);
+      if (it != locations.end()) sync_acquire(warp, lane, it->second, access);
+    });
+  });
+}
+
 void CtaChecker::griddep_wait(const WarpEvent& event) {
   WarpState& warp = state_.warps[event.warp];
   with_isolated(warp, event.mask & warp.live, [&](LaneGroup& group) {

@@ -113,6 +113,11 @@ void atomic_lanes(Warp& w, const Inst& i, u32 mask) {
         exchange_with<T>(w, lanes.pointer[l], [=](T x) { return apply<T, kOp>(x, y, z); });
     if (i.d != kNone) w.reg<T>(i.d)[l] = old;
   });
+  if (static_cast<Space>(i.space) == Space::kShared) return;
+  if (auto* o = observer_of(w))
+    o->global_value(event_of(w, i, mask),
+                    {check::AccessKind::kAtomic, sizeof(T), order_of(i.flags), scope_of(i.flags)},
+                    lanes.address);
 }
 
 // Floating point, one or several words for a lane (red ... .v4.f32).

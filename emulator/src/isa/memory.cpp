@@ -30,8 +30,14 @@ bool consecutive(const LanePointers& lanes) {
   return same;
 }
 
-void after_load(const Inst& i) {
-  if (order_of(i.flags) != check::Order::kWeak) std::atomic_thread_fence(std::memory_order_acquire);
+void after_load(Warp& w, const Inst& i, u32 mask, u32 bytes, const LanePointers& lanes) {
+  if (order_of(i.flags) == check::Order::kWeak) return;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (static_cast<Space>(i.space) == Space::kShared) return;
+  if (auto* o = observer_of(w))
+    o->global_value(event_of(w, i, mask),
+                    {check::AccessKind::kLoad, bytes, order_of(i.flags), scope_of(i.flags)},
+                    lanes.address);
 }
 
 template <class T, class R>
@@ -44,7 +50,7 @@ void load_lanes(Warp& w, const Inst& i, u32 mask) {
   } else {
     for_lanes(mask, [&](u32 l) { d[l] = static_cast<R>(load_as<T>(lanes.pointer[l])); });
   }
-  after_load(i);
+  after_load(w, i, mask, sizeof(T), lanes);
 }
 
 template <class T, u32 kCount>
@@ -63,7 +69,7 @@ void load_vector(Warp& w, const Inst& i, u32 mask) {
   } else {
     for_lanes(mask, one);
   }
-  after_load(i);
+  after_load(w, i, mask, sizeof(T) * kCount, lanes);
 }
 
 // Any element size into any register size, a byte copy at a time.
@@ -80,7 +86,7 @@ void load_any(Warp& w, const Inst& i, u32 mask) {
       std::memcpy(w.regs + i.ops[k] + size_t{l} * size, v, size);
     }
   });
-  after_load(i);
+  after_load(w, i, mask, element * i.op_count, lanes);
 }
 
 // ld.param of the kernel: the same bytes for all lanes, no address to check.

@@ -42,7 +42,8 @@ struct Balance {
 FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::int64_t longest,
                                                        std::int64_t whole, std::int64_t blocks,
                                                        std::int64_t max_warm_up) {
-  constexpr std::int64_t kMinReplayedShare = 8;
+  // Below, a block would spend most of its time on what another computes too.
+  constexpr std::int64_t kMinReplayedShare = 2;
   const std::int64_t even = (total + blocks - 1) / blocks;
   const std::int64_t cut = even > longest ? even : longest;
   const bool cut_pays = is_worth_it(cut, whole);

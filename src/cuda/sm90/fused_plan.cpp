@@ -21,8 +21,11 @@ static_assert(kMinItems <= 64, "chains left to the two kernels are bits of one w
 constexpr double kChunkCycles = 4400;
 // What the kernel in front and empty launches of the two kernels cost, in chunks (estimated).
 constexpr std::int64_t kExtraLaunches = 5;
-// Chunks of 32 would be mostly padding below.
-constexpr std::int64_t kMinTokens = 2 * kChunk;
+// Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
+// take 0.20 ms, two kernels 0.25; of 7 tokens 0.16 against 0.13.
+constexpr std::int64_t kMinTokens = kChunk;
+// A checkpoint off the chunk grid computes a chunk twice.
+constexpr std::int64_t kMinBetweenDetours = 2 * kChunk;
 
 std::int64_t count_items(const Problem& p) { return p.sequences() * p.v_heads; }
 
@@ -97,7 +100,7 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
 
 bool prefers_fused(const Problem& p) {
   return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens &&
-         tokens_between_detours(p, mean_tokens(p)) >= kMinTokens;
+         tokens_between_detours(p, mean_tokens(p)) >= kMinBetweenDetours;
 }
 
 bool prefers_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {

@@ -267,8 +267,8 @@ TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
        {std::pair{1024, 4}, {8192, 4}, {8192, 32}, {65536, 8}, {1 << 20, 1}}) {
     EXPECT_TRUE(prefers_both(chains(tokens, heads), {}, kH200)) << tokens << " x " << heads;
   }
-  // A chain of 11 chunks is hardly longer than a share of 8, the least, with its replay.
-  EXPECT_FALSE(prefers_both(chains(320, 4), {}, kH200));
+  // A chain of 4 chunks is no longer than a share of 2, the least, with its replay.
+  EXPECT_FALSE(prefers_both(chains(128, 4), {}, kH200));
   EXPECT_FALSE(prefers_both(chains(8192, 40), {}, kH200));
   EXPECT_FALSE(prefers_both(chains(8192, 4), {.cuts = Cuts::kExact}, kH200));
 }

@@ -293,7 +293,8 @@ TEST(FusedPlan, CutsWhereItPays) {
   EXPECT_EQ(choose_balance(1001, 30, 105, 10, 0).layout, Layout::kWhole);
   EXPECT_EQ(choose_balance(1000, 300, 600, 10, 4).layout, Layout::kReplayed);
   EXPECT_EQ(choose_balance(1000, 300, 600, 10, 4).share, 100);
-  EXPECT_EQ(choose_balance(10, 10, 10, 10, 4).layout, Layout::kWhole);
+  EXPECT_EQ(choose_balance(10, 10, 10, 10, 4).share, 2);
+  EXPECT_EQ(choose_balance(4, 4, 4, 10, 4).layout, Layout::kWhole);
 }
 
 }  // namespace
