@@ -120,14 +120,14 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
     rows->alignment = Alignment::kElement;
   }
   if (may_cut_chains(p, plan.config)) {
-    const HandoverLayout layout = lay_out_handover(p, plan.config);
+    const HandoverLayout handover = lay_out_handover(p, plan.config);
     const bool waits = plan.config.unproven == Unproven::kWait;
-    auto* unproven = reinterpret_cast<unsigned long long*>(workspace + layout.unproven);
-    params.handover = {.states = reinterpret_cast<float*>(workspace + layout.states),
-                       .sent = reinterpret_cast<std::uint32_t*>(workspace + layout.sent),
-                       .shares = reinterpret_cast<Share*>(workspace + layout.shares),
-                       .begun = reinterpret_cast<std::uint32_t*>(workspace + layout.begun),
-                       .counts = reinterpret_cast<CutCounts*>(workspace + layout.counts),
+    auto* unproven = reinterpret_cast<unsigned long long*>(workspace + handover.unproven);
+    params.handover = {.states = reinterpret_cast<float*>(workspace + handover.states),
+                       .sent = reinterpret_cast<std::uint32_t*>(workspace + handover.sent),
+                       .shares = reinterpret_cast<Share*>(workspace + handover.shares),
+                       .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
+                       .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts),
                        .unproven = waits ? nullptr : unproven};
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
     params.max_warm_up = plan.config.warm_up_tokens / kChunk;
