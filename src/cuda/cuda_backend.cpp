@@ -141,13 +141,11 @@ class CudaBackend final : public Backend {
                        ? Overlap::kProgrammatic
                        : Overlap::kNone};
     auto* bytes = static_cast<std::byte*>(workspace.data);
-    if (needs_checkpoint_rows(plan.problem)) {
-      const std::size_t rows = plan.config.algorithm == Algorithm::kFused
-                                   ? sm90::lay_out_checkpoints(plan.problem, plan.config).rows
-                                   : 0;
-      const cudaError_t error =
-          launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, bytes + rows), context);
-      if (error != cudaSuccess) return device_error("launch of checkpoint_rows", error);
+    const std::size_t rows = plan.config.algorithm == Algorithm::kFused
+                                 ? sm90::lay_out_checkpoints(plan.problem, plan.config).rows
+                                 : 0;
+    if (Status status = count_checkpoint_rows(plan, tensors, bytes + rows, context); !status.ok()) {
+      return status;
     }
     if (plan.config.algorithm == Algorithm::kFused) {
       return run_fused(plan, tensors, bytes, *device, context);
@@ -158,6 +156,14 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  static Status count_checkpoint_rows(const Plan& plan, const Tensors& tensors,
+                                      std::byte* workspace, const LaunchContext& context) {
+    if (!needs_checkpoint_rows(plan.problem)) return {};
+    const cudaError_t error =
+        launch_checkpoint_rows(bind_checkpoint_rows(plan, tensors, workspace), context);
+    return error == cudaSuccess ? Status() : device_error("launch of checkpoint_rows", error);
+  }
+
   static Status run_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace,
                           [[maybe_unused]] const DeviceLimits& device,
                           const LaunchContext& context) {
@@ -175,8 +181,12 @@ class CudaBackend final : public Backend {
     if (params.handover.unproven == nullptr) return {};
     Plan rest = plan;
     rest.config = sm90::two_kernel_part(plan.config);
-    const std::size_t used = sm90::lay_out_handover(plan.problem, plan.config).bytes;
-    return run_chunked(rest, tensors, workspace + used, context, params.handover.unproven);
+    std::byte* second = workspace + sm90::fused_workspace_bytes(plan.problem, plan.config) -
+                        lay_out_workspace(plan.problem, rest.config).bytes;
+    if (Status status = count_checkpoint_rows(rest, tensors, second, context); !status.ok()) {
+      return status;
+    }
+    return run_chunked(rest, tensors, second, context, params.handover.unproven);
 #else
     return Status::unsupported(sm90::why_not_fused(plan.problem, device));
 #endif

@@ -24,7 +24,7 @@ constexpr std::int64_t kExtraLaunches = 5;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
 // take 0.20 ms, two kernels 0.25; of 7 tokens 0.16 against 0.13.
 constexpr std::int64_t kMinTokens = kChunk;
-// A checkpoint off the chunk grid computes a chunk twice.
+// A checkpoint off the chunk grid is computed in a chunk of its own: closer, most chunks would be.
 constexpr std::int64_t kMinBetweenDetours = 2 * kChunk;
 
 std::int64_t count_items(const Problem& p) { return p.sequences() * p.v_heads; }
@@ -56,17 +56,17 @@ bool contracts_state(const Problem& p) {
          p.beta_range == BetaRange::kUnit;
 }
 
-// Of a sequence of `mean` tokens, at least: a checkpoint off the chunk grid costs one more chunk.
-std::int64_t tokens_between_detours(const Problem& p, std::int64_t mean) {
+// Whether checkpoints off the chunk grid, if there are any, are far apart.
+bool has_few_detours(const Problem& p) {
   switch (p.checkpoints.kind) {
     case CheckpointKind::kNone:
-      return mean;
+      return true;
     case CheckpointKind::kEvery:
-      return p.checkpoints.every % kChunk == 0 ? mean : p.checkpoints.every;
+      return p.checkpoints.every % kChunk == 0 || p.checkpoints.every >= kMinBetweenDetours;
     case CheckpointKind::kOffsets:
-      return mean / p.checkpoints.max_offsets;
+      return mean_tokens(p) / p.checkpoints.max_offsets >= kMinBetweenDetours;
   }
-  return 0;
+  return false;
 }
 
 }  // namespace
@@ -99,13 +99,12 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
 }
 
 bool prefers_fused(const Problem& p) {
-  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens &&
-         tokens_between_detours(p, mean_tokens(p)) >= kMinBetweenDetours;
+  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens && has_few_detours(p);
 }
 
 bool prefers_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
   if (options.cuts != Cuts::kAuto || !contracts_state(p) || count_items(p) >= kMinItems ||
-      mean_tokens(p) < kMinTokens || p.checkpoints.kind != CheckpointKind::kNone) {
+      mean_tokens(p) < kMinTokens || !has_few_detours(p)) {
     return false;
   }
   const Balance balance = balance_chains(p, limit_blocks(options, device), kMaxWarmUp);
@@ -172,8 +171,9 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
 }
 
 std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
-  if (config.unproven == Unproven::kWait) return lay_out_checkpoints(p, config).bytes;
-  return lay_out_handover(p, config).bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
+  const std::size_t bytes = align_up(lay_out_checkpoints(p, config).bytes);
+  if (config.unproven == Unproven::kWait) return bytes;
+  return bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
 }
 
 bool may_cut_chains(const Problem& p, const Config& config) {

@@ -225,6 +225,12 @@ std::vector<Case> few_chain_cases() {
     c.inputs.gate = GateInput::kSlow;
   });
   add("misaligned", {700, 450}, [](Case& c) { c.memory.misaligned = true; });
+  add("checkpoints", {700, 450},
+      [](Case& c) { c.problem.checkpoints = {.kind = CheckpointKind::kEvery, .every = 96}; });
+  add("slow_checkpoints", {700, 450}, [](Case& c) {
+    c.problem.checkpoints = {.kind = CheckpointKind::kEvery, .every = 150};
+    c.inputs.gate = GateInput::kSlow;
+  });
   add("fixed", {}, [](Case& c) {
     c.problem.num_sequences.reset();
     c.problem.batch = 2;
