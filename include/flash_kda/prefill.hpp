@@ -90,8 +90,9 @@ struct Plan {
   Problem problem;
   Config config;
   std::size_t workspace_bytes = 0;  // a pure function of problem and options
-  // Where a call leaves two std::uint32_t in the workspace: parts of sequences after a cut that
-  // started from a replay, and parts that waited for the state of the part before. 0: nowhere.
+  // Where a call leaves three std::uint32_t in the workspace: parts of sequences after a cut that
+  // started from a replay, that waited for the state of the part before, and that were left to the
+  // exact kernels. 0: nowhere.
   std::size_t cut_counts_offset = 0;
   // Of the workspace's address. 64: one cache line and one AVX-512 vector.
   static constexpr std::size_t kWorkspaceAlignment = 64;
