@@ -162,10 +162,10 @@ FLASH_KDA_API void flash_kda_plan_destroy(flash_kda_plan* plan);
 FLASH_KDA_API size_t flash_kda_plan_workspace_bytes(const flash_kda_plan* plan);
 FLASH_KDA_API size_t flash_kda_plan_workspace_alignment(const flash_kda_plan* plan);
 FLASH_KDA_API int32_t flash_kda_plan_backend(const flash_kda_plan* plan);
-/* Where in the workspace, in bytes, a call leaves three uint32_t: parts of sequences after a cut that
- * started from a replay of some tokens, parts that waited for the state of the part before, and
- * parts that were left to the exact kernels.
- * 0: this plan cuts no sequence, or not so. Since FLASH_KDA_ABI_VERSION 2. */
+/* Where in the workspace, in bytes, a call leaves three uint32_t: parts of sequences after a cut
+ * that started from a replay of some tokens, parts that waited for the state of the part before,
+ * and parts that were left to the exact kernels. 0: this plan cuts no sequence, or not so. Since
+ * FLASH_KDA_ABI_VERSION 2. */
 FLASH_KDA_API size_t flash_kda_plan_cut_counts_offset(const flash_kda_plan* plan);
 /* The choice in one line; lives as long as the plan. */
 FLASH_KDA_API const char* flash_kda_plan_describe(const flash_kda_plan* plan);
