@@ -51,6 +51,8 @@ enum class GateForm : std::int32_t {
   // Any gate: decays are floored at -9 nats a token and referenced to the 8th token.
   kGeneral,
 };
+inline constexpr float kBoundedLimit = -5.0f;
+
 // Registers a thread of each role after setmaxnreg. A launch gives every thread the same number, a
 // multiple of 8; what some roles give back, others take.
 struct RoleRegisters {
@@ -81,7 +83,6 @@ constexpr bool registers_fit() {
          r.io + kPrepareGroups<kForm> * r.prepare + 2 * r.recurrence <= kGroups * r.launch;
 }
 static_assert(registers_fit<GateForm::kBounded>() && registers_fit<GateForm::kGeneral>());
-inline constexpr float kBoundedLimit = -5.0f;
 
 // Which states of a sequence a call keeps.
 enum class Keeps : std::int32_t { kFinalState, kCheckpoints };

@@ -1,4 +1,4 @@
-// The warpgroup that turns raw k, q, g into the operands of the recurrence, in place (E1 to E6);
+// The warpgroups that turn raw k, q, g into the operands of the recurrence, in place (E1 to E6);
 // GateForm::kBounded.
 //
 // Decays of a chunk are referenced to one cumulative log2 decay R of each channel: keys and queries
@@ -207,8 +207,7 @@ __device__ __forceinline__ void prepare_chunk(const Gate<GateForm::kBounded>& ga
   score_chunk(chunk, lane, warp, qk_norm);
 }
 
-// `group`: of the two warpgroups, takes the chunks whose number among all of the block is odd or
-// even as it is.
+// Warpgroup `group` of the two takes every second chunk of all that the block sees.
 template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int group) {
   const int warp = (static_cast<int>(threadIdx.x) / 32) % 4;
@@ -224,8 +223,9 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     const std::uint32_t end = count + item.chunks();
     std::uint32_t c = count + ((count ^ group) & 1);
 #pragma unroll 1
-    for (; c < end; c += 2)
+    for (; c < end; c += 2) {
       prepare_chunk(gate, PreparedChunk(shared, c), biases, warp, p.inputs.qk_norm);
+    }
     count = end;
   });
 }

@@ -73,7 +73,7 @@ __device__ __forceinline__ Prefix sum_before(std::int64_t value, std::int64_t* w
     const std::int64_t other = __shfl_up_sync(0xffffffffu, inclusive, step);
     if (lane >= step) inclusive += other;
   }
-  if (lane == 31 && warp < kThreads / 32) warp_sums[warp] = inclusive;
+  if (lane == 31) warp_sums[warp] = inclusive;
   __syncthreads();
   Prefix prefix = {inclusive - value, 0};
   for (int w = 0; w < kThreads / 32; ++w) {
@@ -107,10 +107,8 @@ __device__ __forceinline__ Layout cut_packed_chains(const FusedParams& p, ShareS
   const std::int64_t cost = exists ? scratch.costs[rank] : 0;
   // Without cuts, round r takes as long as its longest chain.
   std::int64_t whole = 0;
-  if (rank < kThreads) {
-    for (std::int64_t place = rank * blocks; place < p.items; place += kThreads * blocks) {
-      whole += scratch.costs[place / heads];
-    }
+  for (std::int64_t place = rank * blocks; place < p.items; place += kThreads * blocks) {
+    whole += scratch.costs[place / heads];
   }
   atomicAdd(&scratch.whole, static_cast<unsigned long long>(whole));
   const Prefix line = sum_before(cost * heads, scratch.warp_sums);  // has a barrier

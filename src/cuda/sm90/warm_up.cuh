@@ -58,9 +58,8 @@ __device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkI
   for (int i = 0; i < kLaneChannels; ++i) {
     bias[i] = load_bias(p.inputs, static_cast<std::int64_t>(chain.head) * kDim + channel + i);
   }
-  const int warp = static_cast<int>(threadIdx.x) / 32;
 #pragma unroll 1
-  for (int first = warp < kWarps ? warp : tokens; first < tokens; first += kBatch * kWarps) {
+  for (int first = static_cast<int>(threadIdx.x) / 32; first < tokens; first += kBatch * kWarps) {
     uint2 gates[kBatch];
     uint2 keys[kBatch];
     float betas[kBatch];
