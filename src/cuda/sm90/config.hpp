@@ -72,7 +72,7 @@ inline constexpr int kThreadsOf = (3 + kPrepareGroups<kForm>)*kWarpgroup;
 template <GateForm kForm>
 inline constexpr RoleRegisters kRegistersOf =
     kForm == GateForm::kBounded
-        ? RoleRegisters{.launch = 96, .io = 32, .prepare = 56, .recurrence = 168}
+        ? RoleRegisters{.launch = 96, .io = 48, .prepare = 48, .recurrence = 168}
         : RoleRegisters{.launch = 128, .io = 40, .prepare = 136, .recurrence = 168};
 
 template <GateForm kForm>

@@ -21,8 +21,10 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
 
 __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
+  constexpr int kPrepareWarps = 8;  // kBounded
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
+  init_barriers(shared, SharedPlan::kStored, kStages, kPrepareWarps);
   init_barriers(shared, SharedPlan::kReady, kStages, 3);
   init_barriers(shared, SharedPlan::kEmpty, kStages, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kScoreFull, kPairs, score_warps);
@@ -52,7 +54,10 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   // Warps that write a chunk's Akk.
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
-  if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
+  if (threadIdx.x == 0) {
+    init_all_barriers(shared, kScoreWarps);
+    block_chunks() = ~0u;  // until prepare has seen the last
+  }
   wait_for_previous_kernel();
   release_next_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared below by other threads
@@ -77,7 +82,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   } else if constexpr (kForm == GateForm::kBounded) {
     shrink_registers<kRegisters.prepare>();
-    run_prepare<kKeeps>(p, shared, warpgroup == 1 ? 0 : 1);
+    run_prepare<kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
   } else {
     grow_registers<kRegisters.prepare>();
     run_prepare_pairs<kKeeps>(p, shared);

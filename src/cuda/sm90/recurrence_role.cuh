@@ -7,6 +7,7 @@
 #include "cuda/sm90/handover.cuh"
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/scores.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/wgmma.cuh"
 #include "cuda/two_kernel/state_io.cuh"
@@ -218,13 +219,56 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
   if constexpr (kForm == GateForm::kBounded) {
     // Loaded in the shadow of the products.
     const uint4 has_rest = load_shared_bits(stage + StagePlan::kHasRest);
+    const uint4 has_more = load_shared_bits(stage + StagePlan::kHasRest + 16);
     const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
     wait_products<0>();
     pin(state), pin(o), pin(operand);
-    if ((has_rest.x | has_rest.y | has_rest.z | has_rest.w) != 0) decay_state(rest, state);
+    if ((has_rest.x | has_rest.y | has_rest.z | has_rest.w | has_more.x | has_more.y | has_more.z | has_more.w) != 0) {
+      decay_state(rest, state);
+    }
   } else {
     wait_products<0>();
     pin(state), pin(o), pin(operand);
+  }
+}
+
+// E5, E6 of a chunk whose tiles are stored, by a warpgroup: rows 0-31 are keys with keys, rows 32-63
+// queries with keys; 32 columns.
+__device__ __forceinline__ void score_chunk(std::uint32_t shared, std::uint32_t count,
+                                            QkNorm qk_norm) {
+  const Turn<kStages> turn(count);
+  wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity);
+  if (count >= block_chunks()) return;
+  const std::uint32_t stage =
+      make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
+  float score[16];
+  begin_products();
+#pragma unroll
+  for (int k = 0; k < 8; ++k) {
+    const std::uint32_t step = (k % 4) * 32;
+    const std::uint32_t keys = StagePlan::kKeys + (k / 4) * kPairedHalf + step;
+    const std::uint32_t down = StagePlan::kGate + (k / 4) * kHalfTile + step;
+    multiply_shared_32(score, describe(kTokensByChannels, stage, keys),
+                       describe(kTokensByChannels, stage, down), k > 0);
+  }
+  commit_products();
+  wait_products<0>();
+  pin(score);
+  const int lane = fresh_lane();
+  const int warp = (recurrence_thread() / 32) % 4;
+  if (warp >= 2) {
+    store_query_scores(lane, score, warp % 2, stage);
+    publish_to_async_proxy();
+    warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
+  } else {
+    const Turn<kPairs> pair(count);
+    const float2 rows = store_key_factors(lane, score, warp, stage, NormRule(qk_norm));
+    // Sub-chunk 1 meets the keys of sub-chunk 0.
+    sync_threads(kScoreBarrier + static_cast<int>(pair.slot), 64);
+    wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot, pair.parity ^ 1);
+    store_key_scores(lane, score, warp, rows,
+                     shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes, stage);
+    warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair.slot);
   }
 }
 
@@ -277,10 +321,15 @@ __device__ __forceinline__ void end_piece(const FusedParams& p, int round, State
 
 // Chunks from number `count` of all that this block sees until is_over().
 template <GateForm kForm, typename IsOver>
-__device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std::uint32_t& count,
+__device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t shared, int part, std::uint32_t& count,
                                              StateTile& state, IsOver is_over) {
 #pragma unroll 1
   for (; !is_over(); ++count) {
+    if constexpr (kForm == GateForm::kBounded) {
+      if (((count + 1) & 1) == static_cast<std::uint32_t>(part)) {
+        score_chunk(shared, count + 1, p.inputs.qk_norm);
+      }
+    }
     const Turn<kStages> turn(count);
     const Turn<2> out_turn(count);
     const std::uint32_t stage =
@@ -310,6 +359,9 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
   const auto round = []() -> volatile int& { return block_round(recurrence_thread() / 32); };
   if (lane_index() == 0) round() = 0;
   __syncwarp();
+  if constexpr (kForm == GateForm::kBounded) {
+    if (part == 0) score_chunk(shared, 0, p.inputs.qk_norm);
+  }
   while (round() < block_share().rounds) {
     StateTile state;
     std::uint32_t end = count;
@@ -320,11 +372,11 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
     if constexpr (kKeeps == Keeps::kFinalState) {
-      recur_chunks<kForm>(shared, part, count, state, [&] { return count == end; });
+      recur_chunks<kForm>(p, shared, part, count, state, [&] { return count == end; });
     } else {
       while (begin_piece(p, round(), count, state)) {
         // Neither `part` nor the end in a register: through both loops they would spill.
-        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, count, state,
+        recur_chunks<kForm>(p, shared, recurrence_thread() / kWarpgroup, count, state,
                             [&] { return count == block_progress().end; });
         end_piece(p, round(), state);
       }

@@ -60,12 +60,26 @@ __device__ __forceinline__ void scale_queries(const FusedParams& p, int lane, st
   if (lane < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
 }
 
-// beta of token `row` of a chunk, as the caller has it.
-__device__ __forceinline__ float load_raw_beta(const FusedParams& p, const WorkItem& item, int c,
-                                               int row) {
-  if (row >= item.tokens(c)) return 0.0f;
-  return load_scalar(p.inputs.beta, row_start(p.inputs.beta, item.batch_row,
-                                              item.first + c * kChunk + row, item.head));
+// Beta of a token as the caller has it, on its way: the first instruction that looks at a half waits
+// for memory. Halves, so that bf16 and fp32 do not meet in one register, which would wait too.
+struct RawBeta {
+  std::uint32_t high = 0;
+  std::uint32_t low = 0;  // 0 where the caller has bf16
+  __device__ __forceinline__ float value() const { return __uint_as_float(high << 16 | low); }
+};
+// Of token `row` of a chunk.
+__device__ __forceinline__ RawBeta load_raw_beta(const FusedParams& p, const WorkItem& item, int c,
+                                                 int row) {
+  const RowTensor& beta = p.inputs.beta;
+  RawBeta raw;
+  if (row >= item.tokens(c)) return raw;
+  const std::int64_t at =
+      row_start(beta, item.batch_row, item.first + c * kChunk + row, item.head);
+  const auto* halves = static_cast<const std::uint16_t*>(beta.data);
+  const bool is_wide = beta.dtype == DType::kF32;
+  raw.high = halves[is_wide ? 2 * at + 1 : at];
+  if (is_wide) raw.low = halves[2 * at];
+  return raw;
 }
 
 // One warp of two: the tokens of sub-chunk `sub`.
@@ -73,14 +87,14 @@ template <Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
-    float next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
+    RawBeta next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const int lane = fresh_lane();
       const int row = sub * kSub + lane % kSub;
       const Turn<kStages> turn(count);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const int tokens = item.tokens(c);
-      const float raw_beta = next_beta;
+      const RawBeta raw_beta = next_beta;
       next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
@@ -91,7 +105,8 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       }
       scale_queries(p, lane, stage, row, tokens);
       const float beta =
-          row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta) : 0.0f;
+          row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
+                             : 0.0f;
       if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }

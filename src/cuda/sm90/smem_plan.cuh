@@ -36,7 +36,7 @@ struct StagePlan {
   static constexpr std::uint32_t kRest = kKeyScale + 4 * kChunk;
   static constexpr std::uint32_t kHasRest = kRest + 4 * kGammaPitch;
   static constexpr std::uint32_t kBytes = 38 * 1024;
-  static_assert(kHasRest + 16 <= kBytes && kBytes % 1024 == 0);
+  static_assert(kHasRest + 32 <= kBytes && kBytes % 1024 == 0);
 };
 
 // Between prepare and the inverse, one per pair of prepare warps.
@@ -53,19 +53,21 @@ struct SharedPlan {
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
-  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][32]
+  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][16]
   static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
   static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
   static constexpr std::uint32_t kRound =
       kOutPlace + 16 * kStages;                            // int32 by warp of the recurrence
   static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
-  static constexpr std::uint32_t kBarrier = kProgress + 8 * 16;
+  static constexpr std::uint32_t kChunks = kProgress + 8 * 16;  // uint32
+  static constexpr std::uint32_t kBarrier = kChunks + 8;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
   static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [2] scalars are there
-  static constexpr std::uint32_t kReady = kNormed + 8 * kStages;  // [3] operands are there
+  static constexpr std::uint32_t kStored = kNormed + 8 * kStages;  // [8] tiles are there; kBounded
+  static constexpr std::uint32_t kReady = kStored + 8 * kStages;   // [3] operands are there
   static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;   // [8] stage may be refilled
   static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1 or 2] by score buffer
   static constexpr std::uint32_t kScoreEmpty = kScoreFull + 8 * kPairs;  // [1]
@@ -90,6 +92,11 @@ __device__ __forceinline__ Share& block_share() {
 
 __device__ __forceinline__ volatile int& block_round(int recurrence_warp) {
   return reinterpret_cast<volatile int*>(shared_block + SharedPlan::kRound)[recurrence_warp];
+}
+
+// How many chunks this block sees, once prepare has seen the last of them.
+__device__ __forceinline__ volatile std::uint32_t& block_chunks() {
+  return *reinterpret_cast<volatile std::uint32_t*>(shared_block + SharedPlan::kChunks);
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.
