@@ -17,6 +17,12 @@ inline constexpr int kSub = 16;    // tokens of a sub-chunk: decays are referenc
 inline constexpr int kStages = 5;  // chunks in flight between HBM and the recurrence
 inline constexpr int kPairs = 2;   // score buffers; kGeneral: pairs of warps, each on its own chunk
 
+// kBounded: warps that prepare, each 16 channels of every chunk.
+inline constexpr int kPrepareWarps = 8;
+// The recurrence multiplies the scores of a chunk this many chunks ahead, its two warpgroups in
+// turns.
+inline constexpr int kScoresAhead = 2;
+
 // Packed sequences are taken longest first when there are at most this many.
 inline constexpr int kMaxSorted = 512;
 

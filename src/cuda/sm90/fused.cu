@@ -21,7 +21,6 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
 
 __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
-  constexpr int kPrepareWarps = 8;  // kBounded
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kStored, kStages, kPrepareWarps);

@@ -93,8 +93,7 @@ struct Preparer {
     multiply_f16(x.sums[1], ones, decays[2], decays[3]);
   }
 
-  // Returns whether a channel of this step decays after R.
-  __device__ __forceinline__ bool store(int step, const ChannelStep& x) const {
+  __device__ __forceinline__ void store(int step, const ChannelStep& x) const {
     const References at = choose_references(lane, x.sums, gate.unit);
     std::uint32_t k_rel[4];
     std::uint32_t q_rel[4];
@@ -119,11 +118,11 @@ struct Preparer {
     store_tiles(here, k_rel);
     store_tiles(here + StagePlan::kQuery - StagePlan::kKeys, q_rel);
     store_tiles(at_step(gates, step), k_down);
-    return store_factors(step, at);
+    store_factors(step, at);
   }
 
   // Lanes 0 to 3 have the factors to R, lanes 4 to 7 those from there to the end.
-  __device__ __forceinline__ bool store_factors(int step, const References& at) const {
+  __device__ __forceinline__ void store_factors(int step, const References& at) const {
     const float left = exp2_approx(lane < 4 ? at.r[0] : at.rest[0]);
     const float right = exp2_approx(lane < 4 ? at.r[1] : at.rest[1]);
     if (lane < 8) {
@@ -131,22 +130,27 @@ struct Preparer {
                          lane % 4 * kGammaPitch + (first_piece + step) * 8,
                      left, right);
     }
-    return at.rest[0] != 0.0f || at.rest[1] != 0.0f;
   }
 };
 
 // Every chunk that the block sees; `part` of 8.
 template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int part) {
-  const std::uint32_t biases = shared + SharedPlan::kBias + part * (4 * 8 * kSteps);
+  // Made anew where it is needed: kept, it spills.
+  const auto biases = [&] {
+    const std::uint32_t warp = static_cast<std::uint32_t>(fresh_thread()) / 32;
+    return shared + SharedPlan::kBias + warp % kPrepareWarps * (4 * 8 * kSteps);
+  };
   const int lane = lane_index();
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const Gate<GateForm::kBounded> gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
-    const std::int64_t channel =
-        static_cast<std::int64_t>(item.head) * kDim + 8 * kSteps * part + lane % 16;
-    store_shared(biases + 4 * (lane % 16), gate.bias(load_bias(p.inputs, channel)));
+    if (lane < 8 * kSteps) {
+      const std::int64_t channel =
+          static_cast<std::int64_t>(item.head) * kDim + 8 * kSteps * part + lane;
+      store_shared(biases() + 4 * lane, gate.bias(load_bias(p.inputs, channel)));
+    }
     __syncwarp();
     const std::uint32_t end = count + item.chunks();
 #pragma unroll 1
@@ -157,28 +161,26 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
       wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const Preparer preparer(fresh_lane(), gate, stage, part);
-      bool has_rest = false;
       // Rolled up: the loops of all roles together have to fit the instruction cache.
+      const std::uint32_t at_biases = biases();
 #pragma unroll 1
       for (int step = 0; step < kSteps; ++step) {
         ChannelStep x;
-        preparer.load(step, biases, x);
+        preparer.load(step, at_biases, x);
         __syncwarp();  // every lane has read its rows
-        has_rest |= preparer.store(step, x);
+        preparer.store(step, x);
       }
-      const bool any_rest = __any_sync(0xffffffffu, has_rest) != 0;
       publish_to_async_proxy();
-      __syncwarp();
-      if (lane == 0) {
-        store_shared(stage + StagePlan::kHasRest + 4 * part, any_rest ? 1.0f : 0.0f);
-        arrive_at(shared + SharedPlan::kStored + 8 * turn.slot);
-      }
+      warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
     }
   });
-  // One more, which does not exist, for those who look for it.
-  if (lane == 0) {
-    block_chunks() = count;
-    arrive_at(shared + SharedPlan::kStored + 8 * Turn<kStages>(count).slot);
+  // As many more as the recurrence looks ahead, which do not exist. The chunks before them in their
+  // stages may still be in the hands of slower warps.
+  if (lane == 0) block_chunks() = count;
+  for (std::uint32_t c = count; c < count + kScoresAhead; ++c) {
+    const Turn<kStages> turn(c);
+    wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity ^ 1);
+    warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
   }
 }
 

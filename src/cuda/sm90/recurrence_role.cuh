@@ -153,11 +153,13 @@ __device__ __forceinline__ void round_pairs(const float (&x)[kValues],
   for (int i = 0; i < kPairsOfValues; ++i) packed[i] = pack_bf16(x[2 * i], x[2 * i + 1]);
 }
 
-// E8, E10 and E11 of one chunk; the outputs, without their token factors, are left in `o`.
+// E8, E10 and E11 of one chunk, begun: the last products, to the state and to the outputs without
+// their token factors, still run. `operand` has to live until they are done.
 // kBounded: decays are referenced to G = R inside the chunk, so the state is taken there first.
 template <GateForm kForm>
-__device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values, StateTile& state,
-                                      TokensTile& o) {
+__device__ __forceinline__ void begin_chunk(std::uint32_t stage, std::uint32_t values,
+                                            StateTile& state, TokensTile& o,
+                                            std::uint32_t (&operand)[8]) {
   TokensTile w;
   std::uint32_t s[32];
   // Before the first product: touching accumulators while any wgmma runs makes ptxas serialise.
@@ -190,7 +192,6 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
 
   // n v_new = (n Akk_inv / n) w: times the norm factors of the keys that it will meet. The diagonal
   // of the inverse is exactly 1, so rounding it costs nothing.
-  std::uint32_t operand[8];
   subtract_predictions(scaled, w, operand);
   pin(operand);
   TokensTile v_new;
@@ -210,38 +211,17 @@ __device__ __forceinline__ void recur(std::uint32_t stage, std::uint32_t values,
     multiply_128(state, operand + 4 * k,
                  describe(kChannelsByTokens, stage, StagePlan::kGate + k * 2048), 1);
   }
-  commit_products();
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
     multiply_32(o, operand + 4 * k, describe(kScores, stage, StagePlan::kScoreQk + k * 32), 1);
   }
   commit_products();
-  if constexpr (kForm == GateForm::kBounded) {
-    // Loaded in the shadow of the products.
-    const uint4 has_rest = load_shared_bits(stage + StagePlan::kHasRest);
-    const uint4 has_more = load_shared_bits(stage + StagePlan::kHasRest + 16);
-    const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
-    wait_products<0>();
-    pin(state), pin(o), pin(operand);
-    if ((has_rest.x | has_rest.y | has_rest.z | has_rest.w | has_more.x | has_more.y | has_more.z | has_more.w) != 0) {
-      decay_state(rest, state);
-    }
-  } else {
-    wait_products<0>();
-    pin(state), pin(o), pin(operand);
-  }
 }
 
-// E5, E6 of a chunk whose tiles are stored, by a warpgroup: rows 0-31 are keys with keys, rows 32-63
-// queries with keys; 32 columns.
-__device__ __forceinline__ void score_chunk(std::uint32_t shared, std::uint32_t count,
-                                            QkNorm qk_norm) {
-  const Turn<kStages> turn(count);
-  wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity);
-  if (count >= block_chunks()) return;
-  const std::uint32_t stage =
-      make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
-  float score[16];
+// Scores of a chunk, by a warpgroup: rows 0-31 are keys with keys, rows 32-63 queries with keys; 32
+// columns. `stage` is uniform.
+using ScoreTile = float[16];
+__device__ __forceinline__ void begin_scores(std::uint32_t stage, ScoreTile& score) {
   begin_products();
 #pragma unroll
   for (int k = 0; k < 8; ++k) {
@@ -252,8 +232,13 @@ __device__ __forceinline__ void score_chunk(std::uint32_t shared, std::uint32_t 
                        describe(kTokensByChannels, stage, down), k > 0);
   }
   commit_products();
-  wait_products<0>();
-  pin(score);
+}
+
+// E5, E6 of chunk `count`: the warp's 16 rows to where the inverse and the recurrence read them.
+__device__ __forceinline__ void store_scores(std::uint32_t shared, std::uint32_t count,
+                                             std::uint32_t stage, QkNorm qk_norm,
+                                             const ScoreTile& score) {
+  const Turn<kStages> turn(count);
   const int lane = fresh_lane();
   const int warp = (recurrence_thread() / 32) % 4;
   if (warp >= 2) {
@@ -264,12 +249,30 @@ __device__ __forceinline__ void score_chunk(std::uint32_t shared, std::uint32_t 
     const Turn<kPairs> pair(count);
     const float2 rows = store_key_factors(lane, score, warp, stage, NormRule(qk_norm));
     // Sub-chunk 1 meets the keys of sub-chunk 0.
-    sync_threads(kScoreBarrier + static_cast<int>(pair.slot), 64);
+    const int barrier = kScoreBarrier + static_cast<int>(pair.slot);
+    if (warp == 0) {
+      __syncwarp();
+      arrive_threads(barrier, 64);
+    } else {
+      sync_threads(barrier, 64);
+    }
     wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot, pair.parity ^ 1);
     store_key_scores(lane, score, warp, rows,
                      shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes, stage);
     warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair.slot);
   }
+}
+
+// Waits until the tiles of chunk `count` are stored; false if the block has no such chunk.
+__device__ __forceinline__ bool wait_for_tiles(std::uint32_t shared, std::uint32_t count) {
+  const Turn<kStages> turn(count);
+  wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity);
+  return count < block_chunks();
+}
+
+__device__ __forceinline__ std::uint32_t stage_of(std::uint32_t shared, std::uint32_t count) {
+  return make_uniform(shared + SharedPlan::kStage +
+                      Turn<kStages>(count).slot * StagePlan::kBytes);
 }
 
 // The state at the ends of a piece of work.
@@ -321,33 +324,61 @@ __device__ __forceinline__ void end_piece(const FusedParams& p, int round, State
 
 // Chunks from number `count` of all that this block sees until is_over().
 template <GateForm kForm, typename IsOver>
-__device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t shared, int part, std::uint32_t& count,
-                                             StateTile& state, IsOver is_over) {
+__device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t shared, int part,
+                                             std::uint32_t& count, StateTile& state,
+                                             IsOver is_over) {
 #pragma unroll 1
   for (; !is_over(); ++count) {
-    if constexpr (kForm == GateForm::kBounded) {
-      if (((count + 1) & 1) == static_cast<std::uint32_t>(part)) {
-        score_chunk(shared, count + 1, p.inputs.qk_norm);
-      }
-    }
     const Turn<kStages> turn(count);
     const Turn<2> out_turn(count);
-    const std::uint32_t stage =
-        make_uniform(shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
+    const std::uint32_t stage = stage_of(shared, count);
     wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
     wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
     TokensTile o;
-    recur<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o);
-    wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
-    store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
-                  stage + StagePlan::kOutScale, o);
-    publish_to_async_proxy();
-    __syncwarp();
-    if (lane_index() == 0) {
-      arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
-      arrive_at(shared + SharedPlan::kEmpty + 8 * turn.slot);
+    std::uint32_t operand[8];
+    begin_chunk<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o, operand);
+
+    const auto hand_out = [&] {
+      wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
+      store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
+                    stage + StagePlan::kOutScale, o);
+      publish_to_async_proxy();
+      __syncwarp();
+      if (lane_index() == 0) {
+        arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
+        arrive_at(shared + SharedPlan::kEmpty + 8 * turn.slot);
+      }
+      __syncwarp();
+    };
+    if constexpr (kForm == GateForm::kGeneral) {
+      wait_products<0>();
+      pin(state), pin(o), pin(operand);
+      hand_out();
+    } else {
+      const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
+      const std::uint32_t ahead = count + kScoresAhead;
+      const bool scores =
+          (count & 1) == static_cast<std::uint32_t>(part) && wait_for_tiles(shared, ahead);
+      // Two copies of the same end: ptxas serialises products that are waited for elsewhere than on
+      // the path that began them.
+      if (scores) {
+        // In the shadow of the outputs.
+        ScoreTile score;
+        begin_scores(stage_of(shared, ahead), score);
+        wait_products<1>();
+        pin(state), pin(o), pin(operand);
+        hand_out();
+        wait_products<0>();
+        pin(score);
+        decay_state(rest, state);
+        store_scores(shared, ahead, stage_of(shared, ahead), p.inputs.qk_norm, score);
+      } else {
+        wait_products<0>();
+        pin(state), pin(o), pin(operand);
+        decay_state(rest, state);
+        hand_out();
+      }
     }
-    __syncwarp();
   }
 }
 
@@ -360,7 +391,15 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
   if (lane_index() == 0) round() = 0;
   __syncwarp();
   if constexpr (kForm == GateForm::kBounded) {
-    if (part == 0) score_chunk(shared, 0, p.inputs.qk_norm);
+    // The first chunks: as many as are looked ahead.
+    static_assert(kScoresAhead == 2);
+    if (wait_for_tiles(shared, part)) {
+      ScoreTile score;
+      begin_scores(stage_of(shared, part), score);
+      wait_products<0>();
+      pin(score);
+      store_scores(shared, part, stage_of(shared, part), p.inputs.qk_norm, score);
+    }
   }
   while (round() < block_share().rounds) {
     StateTile state;

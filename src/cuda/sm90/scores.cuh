@@ -46,18 +46,18 @@ __device__ __forceinline__ void receive_scores(Scores& s, std::uint32_t buffer) 
   });
 }
 
-enum class Triangle { kStrict, kWithDiagonal, kWhole };
+enum class Triangle { kWithDiagonal, kWhole };
 
 // Entries above the diagonal are products of factors that grow, perhaps infinite: selected away,
 // never multiplied by zero.
 template <Triangle kTriangle>
 __device__ __forceinline__ float keep_lower(float x, int row, int column) {
-  if constexpr (kTriangle == Triangle::kStrict) return column < row ? x : 0.0f;
   if constexpr (kTriangle == Triangle::kWithDiagonal) return column <= row ? x : 0.0f;
   return x;
 }
 
-// A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input.
+// A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input, which does not read
+// what lies above the diagonal or on it.
 __device__ __forceinline__ void store_diagonal_kk(int lane, std::uint32_t diagonal, int block,
                                                   const float (&x)[8], float2 beta,
                                                   const float4& norm) {
@@ -65,17 +65,14 @@ __device__ __forceinline__ void store_diagonal_kk(int lane, std::uint32_t diagon
   const int t = lane % 4;
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
-    const int column = 8 * tile + 2 * t;
     const std::uint32_t piece = block * 4 + 2 * tile + t / 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float scale = half == 0 ? beta.x : beta.y;
       const float2 columns = tile == 0 ? float2{norm.x, norm.y} : float2{norm.z, norm.w};
-      const int i = row + 8 * half;
       const float* pair = x + 4 * tile + 2 * half;
-      store_shared_2(diagonal + i * 128 + ((piece ^ (row & 7)) << 4) + (t % 2) * 8,
-                     keep_lower<Triangle::kStrict>(pair[0], i, column) * (scale * columns.x),
-                     keep_lower<Triangle::kStrict>(pair[1], i, column + 1) * (scale * columns.y));
+      store_shared_2(diagonal + (row + 8 * half) * 128 + ((piece ^ (row & 7)) << 4) + (t % 2) * 8,
+                     pair[0] * (scale * columns.x), pair[1] * (scale * columns.y));
     }
   }
 }

@@ -32,11 +32,10 @@ struct StagePlan {
   static constexpr std::uint32_t kOutScale = kBeta + 4 * kChunk;        // scale * norm factor of q
   static constexpr std::uint32_t kValueScale = kOutScale + 4 * kChunk;  // beta * n
   static constexpr std::uint32_t kKeyScale = kValueScale + 4 * kChunk;  // beta * n^2
-  // kBounded: 2^(G_31 - R), and a word of each prepare warp: whether one of them is not 1.
+  // kBounded: 2^(G_31 - R).
   static constexpr std::uint32_t kRest = kKeyScale + 4 * kChunk;
-  static constexpr std::uint32_t kHasRest = kRest + 4 * kGammaPitch;
   static constexpr std::uint32_t kBytes = 38 * 1024;
-  static_assert(kHasRest + 32 <= kBytes && kBytes % 1024 == 0);
+  static_assert(kRest + 4 * kGammaPitch <= kBytes && kBytes % 1024 == 0);
 };
 
 // Between prepare and the inverse, one per pair of prepare warps.

@@ -99,13 +99,14 @@ __device__ __forceinline__ void for_rounds(Visit visit) {
   for (int round = 0; round < block_share().rounds; ++round) visit(round);
 }
 
-// This thread among those of the recurrence. Read anew at every call: what is made of it at the
+// This thread in the block, and among those of the recurrence. Read anew at every call: what is made of it at the
 // ends of a chain would otherwise be kept, and spilled, through the loop over chunks.
-__device__ __forceinline__ int recurrence_thread() {
+__device__ __forceinline__ int fresh_thread() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-  return thread - 2 * kWarpgroup;
+  return thread;
 }
+__device__ __forceinline__ int recurrence_thread() { return fresh_thread() - 2 * kWarpgroup; }
 
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
 
