@@ -11,31 +11,33 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// What a gate needs of its head. The sums below are in units of `unit` bits.
-template <GateForm kForm>
-struct Gate {
+// kGeneral: the log2 decays of tokens from what the caller has, floored.
+struct GeneralGate {
   GateHead head;
-  float slope;  // kBounded: of the exponent inside the sigmoid
-  float unit;
 
-  __device__ __forceinline__ Gate(const TokenInputs& in, int index)
-      : head(make_gate_head(in, index)) {
-    // Never 0, so that a logit of -infinity is an open gate for any head.
-    head.slope = fmaxf(head.slope, 0x1p-100f);
-    slope = -kLog2e * head.slope;
-    unit = kForm == GateForm::kBounded ? head.bound : 1.0f;
+  __device__ __forceinline__ GeneralGate(const TokenInputs& in, int index)
+      : head(make_gate_head(in, index)) {}
+  __device__ __forceinline__ float activate(float g_raw, float dt_bias) const {
+    return floor_decay(activate_gate(head, g_raw + dt_bias));
   }
+};
+
+// kBounded: decays in units of the lower bound, that is sigmoids of logits, in [0, 1].
+struct BoundedGate {
+  float slope;  // of the exponent inside the sigmoid, base 2
+
+  // Never 0, so that a logit of -infinity is an open gate for any head.
+  __device__ __forceinline__ BoundedGate(const TokenInputs& in, int index)
+      : slope(-kLog2e * fmaxf(make_gate_head(in, index).slope, 0x1p-100f)) {}
+  __device__ __forceinline__ explicit BoundedGate(float slope) : slope(slope) {}
   // What is kept of dt_bias.
-  __device__ __forceinline__ float bias(float dt_bias) const {
-    return kForm == GateForm::kBounded ? slope * dt_bias : dt_bias;
-  }
-  // Log2 decay of one token in units of `unit`: sigmoid in [0, 1], or floored bits.
+  __device__ __forceinline__ float bias(float dt_bias) const { return slope * dt_bias; }
   __device__ __forceinline__ float activate(float g_raw, float bias) const {
-    if constexpr (kForm == GateForm::kBounded) {
-      return reciprocal_approx(1.0f + exp2_approx(fmaf(g_raw, slope, bias)));
-    } else {
-      return floor_decay(activate_gate(head, g_raw + bias));
-    }
+    return reciprocal_approx(1.0f + exp2_approx(fmaf(g_raw, slope, bias)));
+  }
+  // Bits of a decay of 1.
+  static __device__ __forceinline__ float unit(const TokenInputs& in) {
+    return in.gate.lower_bound * kLog2e;
   }
 };
 
@@ -52,8 +54,7 @@ __device__ __forceinline__ void make_lower_ones(std::uint32_t (&ones)[4]) {
 
 // `tiles`: g_raw of 16 tokens and channels, transposed. sum[4 h ..]: inclusive sums along the
 // tokens, back in token-major fragments: the product transposes and adds at once.
-template <GateForm kForm>
-__device__ __forceinline__ void cumsum_decay(const Gate<kForm>& gate,
+__device__ __forceinline__ void cumsum_decay(const GeneralGate& gate,
                                              const std::uint32_t (&ones)[4],
                                              const std::uint32_t (&tiles)[4],
                                              std::uint32_t bias_address, float (&sum)[8]) {

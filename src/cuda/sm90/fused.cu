@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
         return run_transfers<kKeeps>(p, shared);
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
-        return run_scalars<kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
+        return run_scalars<kForm, kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
       case IoWarp::kInverse:
         return run_inverse<kKeeps>(p, shared);
     }
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   } else if constexpr (kForm == GateForm::kBounded) {
     shrink_registers<kRegisters.prepare>();
-    run_prepare<kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
+    run_prepare(p, shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
   } else {
     grow_registers<kRegisters.prepare>();
     run_prepare_pairs<kKeeps>(p, shared);

@@ -48,7 +48,7 @@ __device__ __forceinline__ void add_scores(float (&score)[8], const std::uint32_
 }
 
 struct PairPreparer {
-  const Gate<GateForm::kGeneral>& gate;
+  const GeneralGate& gate;
   const std::uint32_t (&ones)[4];
   std::uint32_t keys, query, gates;  // this warp's half of the three tiles
   std::uint32_t bias;                // of its 64 channels
@@ -136,7 +136,7 @@ struct PairPreparer {
   }
 };
 
-__device__ __forceinline__ void prepare_chunk_by_pair(const Gate<GateForm::kGeneral>& gate,
+__device__ __forceinline__ void prepare_chunk_by_pair(const GeneralGate& gate,
                                                       const std::uint32_t (&ones)[4],
                                                       std::uint32_t shared, std::uint32_t count,
                                                       int warp, const NormRule& norm) {
@@ -193,12 +193,12 @@ __device__ __forceinline__ void run_prepare_pairs(const FusedParams& p, std::uin
   std::uint32_t count = 0;
   const NormRule norm(p.inputs.qk_norm);
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
-    const Gate<GateForm::kGeneral> gate(p.inputs, item.head);
+    const GeneralGate gate(p.inputs, item.head);
     __syncwarp();  // the biases of the last item have been read
     for (int i = lane; i < 64; i += 32) {
       const int channel = (warp % 2) * 64 + i;
       const float bias = load_bias(p.inputs, static_cast<std::int64_t>(item.head) * kDim + channel);
-      store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * i, gate.bias(bias));
+      store_shared(shared + SharedPlan::kBias + warp * 256 + 4 * i, bias);
     }
     __syncwarp();
     const int chunks = item.chunks();

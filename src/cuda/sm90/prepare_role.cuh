@@ -52,15 +52,22 @@ __device__ __forceinline__ References choose_references(int lane, const float (&
 // One warp's part of a chunk.
 struct Preparer {
   int lane;
-  const Gate<GateForm::kBounded>& gate;
+  BoundedGate gate;
+  float unit;
   std::uint32_t stage;
+  std::uint32_t biases;  // of this lane's channel of step 0
   std::uint32_t keys;   // this lane's row of step 0, of keys; the queries' is kHalfTile behind
   std::uint32_t gates;  // and of the gate
   int first_piece;      // groups of 8 channels before the warp's
 
-  __device__ __forceinline__ Preparer(int lane, const Gate<GateForm::kBounded>& gate,
-                                      std::uint32_t stage, int part)
-      : lane(lane), gate(gate), stage(stage), first_piece(kSteps * part) {
+  __device__ __forceinline__ Preparer(int lane, float unit, std::uint32_t stage,
+                                      std::uint32_t board, int part)
+      : lane(lane),
+        gate(load_shared(board + BoardPlan::kSlope)),
+        unit(unit),
+        stage(stage),
+        biases(board + BoardPlan::kBias + 32 * kSteps * part + 4 * (lane / 4)),
+        first_piece(kSteps * part) {
     const std::uint32_t row = stage + token_piece(lane, first_piece % 8);
     keys = row + StagePlan::kKeys + first_piece / 8 * kPairedHalf;
     gates = row + StagePlan::kGate + first_piece / 8 * kHalfTile;
@@ -73,13 +80,12 @@ struct Preparer {
     return row ^ (step << 4);
   }
 
-  // `biases`: of the warp's channels.
-  __device__ __forceinline__ void load(int step, std::uint32_t biases, ChannelStep& x) const {
+  __device__ __forceinline__ void load(int step, ChannelStep& x) const {
     std::uint32_t ones[4];
     make_lower_ones(ones);
     std::uint32_t tiles[4];  // of the gate, transposed: two tokens of channel l / 4 in each
     load_tiles_transposed(tiles, at_step(gates, step));
-    const float bias = load_shared(biases + 32 * step + 4 * (lane / 4));
+    const float bias = load_shared(biases + 32 * step);
     const std::uint32_t at = at_step(keys, step);
     load_tiles(x.k, at);
     load_tiles(x.q, at + StagePlan::kQuery - StagePlan::kKeys);
@@ -94,7 +100,7 @@ struct Preparer {
   }
 
   __device__ __forceinline__ void store(int step, const ChannelStep& x) const {
-    const References at = choose_references(lane, x.sums, gate.unit);
+    const References at = choose_references(lane, x.sums, unit);
     std::uint32_t k_rel[4];
     std::uint32_t q_rel[4];
     std::uint32_t k_down[4];
@@ -105,7 +111,7 @@ struct Preparer {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const float from = r < 2 ? -at.r[i] : at.middle[i] - at.r[i];
-        const float bits = fmaf(x.sums[r / 2][2 * (r % 2) + i], gate.unit, from);
+        const float bits = fmaf(x.sums[r / 2][2 * (r % 2) + i], unit, from);
         up[i] = exp2_approx(bits);
         down[i] = exp2_approx(-bits);
       }
@@ -134,49 +140,33 @@ struct Preparer {
 };
 
 // Every chunk that the block sees; `part` of 8.
-template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int part) {
-  // Made anew where it is needed: kept, it spills.
-  const auto biases = [&] {
-    const std::uint32_t warp = static_cast<std::uint32_t>(fresh_thread()) / 32;
-    return shared + SharedPlan::kBias + warp % kPrepareWarps * (4 * 8 * kSteps);
-  };
-  const int lane = lane_index();
+  const float unit = BoundedGate::unit(p.inputs);
   std::uint32_t count = 0;
-  for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
-    const Gate<GateForm::kBounded> gate(p.inputs, item.head);
-    __syncwarp();  // the biases of the last item have been read
-    if (lane < 8 * kSteps) {
-      const std::int64_t channel =
-          static_cast<std::int64_t>(item.head) * kDim + 8 * kSteps * part + lane;
-      store_shared(biases() + 4 * lane, gate.bias(load_bias(p.inputs, channel)));
-    }
-    __syncwarp();
-    const std::uint32_t end = count + item.chunks();
 #pragma unroll 1
-    for (; count < end; ++count) {
-      const Turn<kStages> turn(count);
-      wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-      // Until q has been summed and may be overwritten, and the rows past a tail are blanked.
-      wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
-      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-      const Preparer preparer(fresh_lane(), gate, stage, part);
-      // Rolled up: the loops of all roles together have to fit the instruction cache.
-      const std::uint32_t at_biases = biases();
+  for (;; ++count) {
+    const Turn<kStages> turn(count);
+    // Until q has been summed and may be overwritten, and the rows past a tail are blanked.
+    wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+    const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
+    if (load_shared(board + BoardPlan::kExists) == 0.0f) break;
+    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+    const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+    const Preparer preparer(fresh_lane(), unit, stage, board, part);
+    // Rolled up: the loops of all roles together have to fit the instruction cache.
 #pragma unroll 1
-      for (int step = 0; step < kSteps; ++step) {
-        ChannelStep x;
-        preparer.load(step, at_biases, x);
-        __syncwarp();  // every lane has read its rows
-        preparer.store(step, x);
-      }
-      publish_to_async_proxy();
-      warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
+    for (int step = 0; step < kSteps; ++step) {
+      ChannelStep x;
+      preparer.load(step, x);
+      __syncwarp();  // every lane has read its rows
+      preparer.store(step, x);
     }
-  });
+    publish_to_async_proxy();
+    warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
+  }
   // As many more as the recurrence looks ahead, which do not exist. The chunks before them in their
   // stages may still be in the hands of slower warps.
-  if (lane == 0) block_chunks() = count;
+  if (lane_index() == 0) block_chunks() = count;
   for (std::uint32_t c = count; c < count + kScoresAhead; ++c) {
     const Turn<kStages> turn(c);
     wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity ^ 1);

@@ -5,7 +5,7 @@
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/two_kernel/gates.cuh"
+#include "cuda/sm90/decays.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -82,11 +82,30 @@ __device__ __forceinline__ RawBeta load_raw_beta(const FusedParams& p, const Wor
   return raw;
 }
 
+// The gate of an item's head, of channels 2 i and 2 i + 1 for the warp's lane i: 64 channels a warp.
+struct BoardOfHead {
+  BoundedGate gate;
+  float2 bias;
+
+  __device__ __forceinline__ BoardOfHead(const TokenInputs& in, int head, int half)
+      : gate(in, head) {
+    const std::int64_t channel = static_cast<std::int64_t>(head) * kDim + 64 * half + 2 * lane_index();
+    bias = {gate.bias(load_bias(in, channel)), gate.bias(load_bias(in, channel + 1))};
+  }
+  __device__ __forceinline__ void store(std::uint32_t board, int half) const {
+    const int lane = fresh_lane();
+    store_shared_2(board + BoardPlan::kBias + 256 * half + 8 * lane, bias.x, bias.y);
+    if (half == 0 && lane == 0) store_shared_2(board + BoardPlan::kSlope, gate.slope, 1.0f);
+  }
+};
+
 // One warp of two: the tokens of sub-chunk `sub`.
-template <Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
+  constexpr bool kBoards = kForm == GateForm::kBounded;
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
+    const BoardOfHead of_head(p.inputs, item.head, sub);
     RawBeta next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const int lane = fresh_lane();
@@ -103,14 +122,27 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
         publish_to_async_proxy();  // TMA will write there again
         __syncwarp();
       }
+      if constexpr (kBoards) {
+        of_head.store(shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
+      }
       scale_queries(p, lane, stage, row, tokens);
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
-                             : 0.0f;
+                       : 0.0f;
       if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
       warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
     }
   });
+  if constexpr (kBoards) {
+    // One more, which does not exist, once nobody needs the chunk before it in its stage.
+    const Turn<kStages> turn(count);
+    wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
+    if (sub == 0 && lane_index() == 0) {
+      store_shared(shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes + BoardPlan::kExists,
+                   0.0f);
+    }
+    warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
+  }
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -45,14 +45,24 @@ struct ScorePlan {
   static constexpr std::uint32_t kBytes = kLower + 512;
 };
 
+// kBounded: what prepare has to know of a chunk's head, of one in each stage.
+struct BoardPlan {
+  static constexpr std::uint32_t kBias = 0;  // fp32 [kDim]: BoundedGate::bias
+  static constexpr std::uint32_t kSlope = kBias + 4 * kDim;
+  static constexpr std::uint32_t kExists = kSlope + 4;  // 0 after the last chunk
+  static constexpr std::uint32_t kBytes = kExists + 12;
+};
+
 struct SharedPlan {
   static constexpr std::uint32_t kStage = 0;
   static constexpr std::uint32_t kOut = kStage + kStages * StagePlan::kBytes;  // 2 x [32][128] bf16
   static constexpr std::uint32_t kPartial = kOut + 2 * kTokenTile;  // fp32 sums of a pair's halves
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
+  static constexpr std::uint32_t kBoard = kPartial;  // the other form has boards there
+  static_assert(kStages * BoardPlan::kBytes <= kPairs * kPartialBytes);
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
-  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64], kBounded: [8][16]
+  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64]; kGeneral
   static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
   static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
