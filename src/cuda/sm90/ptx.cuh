@@ -117,6 +117,7 @@ __device__ __forceinline__ void arrive_expecting_at(std::uint32_t barrier, std::
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
 }
+// Without a time to sleep: given one, ptxas adds a sleep that is woken up at once, again and again.
 __device__ __forceinline__ void wait_at(std::uint32_t barrier, std::uint32_t parity) {
   std::uint32_t done = 0;
   while (done == 0) {

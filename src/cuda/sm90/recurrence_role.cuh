@@ -274,6 +274,12 @@ __device__ __forceinline__ std::uint32_t stage_of(std::uint32_t shared, std::uin
   return make_uniform(shared + SharedPlan::kStage +
                       Turn<kStages>(count).slot * StagePlan::kBytes);
 }
+// The stage kScoresAhead chunks after that of `stage`.
+__device__ __forceinline__ std::uint32_t stage_ahead(std::uint32_t shared, std::uint32_t stage) {
+  const std::uint32_t end = shared + SharedPlan::kStage + kStages * StagePlan::kBytes;
+  const std::uint32_t ahead = stage + kScoresAhead * StagePlan::kBytes;
+  return ahead < end ? ahead : ahead - kStages * StagePlan::kBytes;
+}
 
 // The state at the ends of a piece of work.
 __device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item,
@@ -364,14 +370,15 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
       if (scores) {
         // In the shadow of the outputs.
         ScoreTile score;
-        begin_scores(stage_of(shared, ahead), score);
+        const std::uint32_t at = stage_ahead(shared, stage);
+        begin_scores(at, score);
         wait_products<1>();
         pin(state), pin(o), pin(operand);
         hand_out();
         wait_products<0>();
         pin(score);
         decay_state(rest, state);
-        store_scores(shared, ahead, stage_of(shared, ahead), p.inputs.qk_norm, score);
+        store_scores(shared, ahead, at, p.inputs.qk_norm, score);
       } else {
         wait_products<0>();
         pin(state), pin(o), pin(operand);
