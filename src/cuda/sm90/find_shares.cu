@@ -15,6 +15,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     find_shares_kernel(const __grid_constant__ FusedParams p) {
   wait_for_previous_kernel();
   release_next_kernel();
+  // Until the fused kernel knows better, for the kernels after it (begin_chains).
+  if (p.handover.unproven != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
+    *p.handover.unproven = ~0ull;
+  }
   find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
   __syncthreads();
   decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), block_share());

@@ -54,12 +54,12 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
   if (threadIdx.x == 0) init_all_barriers(shared, kScoreWarps);
   wait_for_previous_kernel();
-  release_next_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared below by other threads
   take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
   clear_scores(shared);
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
+  release_next_kernel();  // which looks at once for chains that are left to it
 
   if (warpgroup == 0) {
     shrink_registers<kRegisters.io>();

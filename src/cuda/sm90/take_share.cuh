@@ -5,6 +5,7 @@
 // wait only for parts left of one, so no circle closes.
 #pragma once
 
+#include "cuda/common/async_copy.cuh"
 #include "cuda/sm90/work.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -62,7 +63,7 @@ __device__ __forceinline__ void leave_unproven(const FusedParams& p, const Share
   }
   if (share.block != 0) return;
   *p.handover.counts = scratch.counts;
-  if (p.handover.unproven != nullptr) *p.handover.unproven = scratch.unproven;
+  if (p.handover.unproven != nullptr) store_release(p.handover.unproven, scratch.unproven);
 }
 
 // By all threads of the block; `share` and `order` are read after the next block-wide barrier.
