@@ -65,6 +65,21 @@ __device__ __forceinline__ void copy_block_async(std::uint32_t shared, const voi
       : "memory");
 }
 
+// The 128 bytes around an address, to L2. A hint: nobody waits for it.
+__device__ __forceinline__ void prefetch_to_l2(const void* global) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+}
+
+// A word that blocks of other launches may read while it is written.
+__device__ __forceinline__ void store_release(unsigned long long* word, unsigned long long x) {
+  asm volatile("st.release.gpu.global.u64 [%0], %1;" ::"l"(word), "l"(x) : "memory");
+}
+__device__ __forceinline__ unsigned long long load_acquire(const unsigned long long* word) {
+  unsigned long long x;
+  asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(x) : "l"(word) : "memory");
+  return x;
+}
+
 // SM90, programmatic dependent launch: wait until every kernel before this one on the stream has
 // finished and its writes are visible; let the next kernel's blocks start now. Both do nothing in a
 // launch without the attribute.

@@ -126,11 +126,13 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
     params.handover = {.states = reinterpret_cast<float*>(workspace + handover.states),
                        .sent = reinterpret_cast<std::uint32_t*>(workspace + handover.sent),
                        .shares = reinterpret_cast<Share*>(workspace + handover.shares),
+                       .cuts = reinterpret_cast<CutPlace*>(workspace + handover.cuts),
                        .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
                        .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts),
                        .unproven = waits ? nullptr : unproven};
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
     params.max_warm_up = plan.config.warm_up_tokens / kChunk;
+    if (!p.is_varlen()) params.balance = balance_equal_chains(p, plan.config);
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 

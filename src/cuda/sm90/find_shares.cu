@@ -13,15 +13,28 @@ namespace {
 
 __global__ void __launch_bounds__(kThreads, 1)
     find_shares_kernel(const __grid_constant__ FusedParams p) {
+  touch_params(p, shared_address(shared_block) + SharedPlan::kPartial);
   wait_for_previous_kernel();
   release_next_kernel();
-  find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order(), block_share());
-  __syncthreads();
-  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), block_share());
+  // Until the fused kernel knows better, for the kernels after it (begin_chains).
+  if (p.handover.unproven != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
+    *p.handover.unproven = ~0ull;
+  }
+  Share share = find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order());
+  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share,
+                 [&](int thread, int threads) {
+                   prefetch_first_chunks(p, block_order(), share, thread, threads);
+                 });
   const int thread = static_cast<int>(threadIdx.x);
   if (thread < kHandoverFlags) p.handover.sent[blockIdx.x * kHandoverFlags + thread] = 0;
   if (thread != 0) return;
-  p.handover.shares[blockIdx.x] = block_share();
+  p.handover.shares[blockIdx.x] = share;
+  CutPlace cut;
+  if (share.tail_skip > 0) {
+    const std::uint32_t proven = share.tail_source != Source::kBlock ? 1 : 0;
+    cut.bits = static_cast<std::uint32_t>(share.begin - 1) << 1 | proven;
+  }
+  p.handover.cuts[blockIdx.x] = cut;
   if (blockIdx.x == 0) *p.handover.begun = 0;
 }
 

@@ -45,26 +45,46 @@ __device__ __forceinline__ void clear_scores(std::uint32_t shared) {
   }
 }
 
+// The first box of each tensor would otherwise wait for its map.
+__device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
+  if (p.loads == Transfer::kBox) {
+    prefetch_map(p.k_map);
+    prefetch_map(p.q_map);
+    prefetch_map(p.g_map);
+    prefetch_map(p.v_map);
+  }
+  if (p.stores == Transfer::kBox) prefetch_map(p.out_map);
+}
+
+// Everything before the roles. What does not depend on the kernel in front comes first: it is still
+// running on other multiprocessors.
+__device__ __forceinline__ void begin_block(const FusedParams& p, int score_warps) {
+  const std::uint32_t shared = shared_address(shared_block);
+  if (threadIdx.x == 0) {
+    init_all_barriers(shared, score_warps);
+    block_chunks() = ~0u;  // until prepare has seen the last
+  }
+  if (threadIdx.x == 32) prefetch_maps(p);
+  touch_params(p, shared + SharedPlan::kPartial);
+  clear_scores(shared);
+  wait_for_previous_kernel();
+  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
+  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
+  publish_to_async_proxy();  // TMA and wgmma use what was written here
+  __syncthreads();
+  release_next_kernel();  // which looks at once for chains that are left to it
+}
+
 template <GateForm kForm, Keeps kKeeps>
 __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     fused_kernel(const __grid_constant__ FusedParams p) {
-  const std::uint32_t shared = shared_address(shared_block);
-  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   // Warps that write a chunk's Akk.
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
-  if (threadIdx.x == 0) {
-    init_all_barriers(shared, kScoreWarps);
-    block_chunks() = ~0u;  // until prepare has seen the last
-  }
-  wait_for_previous_kernel();
-  release_next_kernel();
-  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared below by other threads
-  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
-  clear_scores(shared);
-  publish_to_async_proxy();  // TMA and wgmma use what was written here
-  __syncthreads();
+  begin_block(p, kScoreWarps);
 
+  const std::uint32_t shared = shared_address(shared_block);
+  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   if (warpgroup == 0) {
     shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {

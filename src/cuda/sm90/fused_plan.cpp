@@ -163,7 +163,8 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   const auto blocks = static_cast<std::size_t>(config.multiprocessors);
   layout.sent = blocks * kHandoverFloats * sizeof(float);
   layout.shares = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
-  layout.unproven = layout.shares + blocks * sizeof(Share);
+  layout.cuts = layout.shares + blocks * sizeof(Share);
+  layout.unproven = align_up(layout.cuts + blocks * sizeof(CutPlace));
   layout.begun = layout.unproven + sizeof(*Handover::unproven);
   layout.counts = layout.begun + sizeof(*Handover::begun);
   layout.bytes = align_up(layout.counts + sizeof(CutCounts));
@@ -176,11 +177,14 @@ std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
   return bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
 }
 
+Balance balance_equal_chains(const Problem& p, const Config& config) {
+  return balance_chains(p, config.multiprocessors, config.warm_up_tokens / kChunk);
+}
+
 bool may_cut_chains(const Problem& p, const Config& config) {
   if (lay_out_handover(p, config).bytes == 0) return false;
   if (p.is_varlen()) return p.sequences() <= kMaxSorted;
-  return balance_chains(p, config.multiprocessors, config.warm_up_tokens / kChunk).layout !=
-         Layout::kWhole;
+  return balance_equal_chains(p, config).layout != Layout::kWhole;
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cuda/planner/two_kernel_plan.hpp"
+#include "cuda/sm90/balance.hpp"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -38,6 +39,7 @@ struct HandoverLayout {
   std::size_t states = 0;
   std::size_t sent = 0;
   std::size_t shares = 0;
+  std::size_t cuts = 0;
   std::size_t unproven = 0;
   std::size_t begun = 0;
   std::size_t counts = 0;  // CutCounts, for tests and benchmarks
@@ -47,6 +49,9 @@ HandoverLayout lay_out_handover(const Problem& problem, const Config& config);
 
 // Of everything that a fused plan launches.
 std::size_t fused_workspace_bytes(const Problem& problem, const Config& config);
+
+// How chains of one length are laid over the blocks.
+Balance balance_equal_chains(const Problem& problem, const Config& config);
 
 // Whether blocks may find it worthwhile to cut chains. Of packed sequences the device alone knows.
 bool may_cut_chains(const Problem& problem, const Config& config);

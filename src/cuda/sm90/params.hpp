@@ -22,12 +22,25 @@ struct CutCounts {
   std::uint32_t exact = 0;     // nothing: the chain is left to the two kernels
 };
 
+// Where the left end of a share cuts a chain: its place in the list of chains, and whether the part
+// after the cut may be replayed.
+struct CutPlace {
+  static constexpr std::uint32_t kNone = ~0u;
+  std::uint32_t bits = kNone;  // place < 2^31, proven
+
+  FLASH_KDA_HOST_DEVICE bool exists() const { return bits != kNone; }
+  FLASH_KDA_HOST_DEVICE bool is_proven() const { return exists() && (bits & 1) != 0; }
+  FLASH_KDA_HOST_DEVICE bool is_unproven() const { return (bits & 1) == 0; }
+  FLASH_KDA_HOST_DEVICE std::int32_t place() const { return static_cast<std::int32_t>(bits >> 1); }
+};
+
 // Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares` and
-// zeroes `begun` and `sent`, the fused kernel writes the rest.
+// `cuts` and zeroes `begun` and `sent`, the fused kernel writes the rest.
 struct Handover {
   float* states = nullptr;         // [blocks, V, K], from block b to the next; null: no cuts
   std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
   Share* shares = nullptr;         // [blocks]
+  CutPlace* cuts = nullptr;        // [blocks]
   std::uint32_t* begun = nullptr;  // blocks that have begun
   CutCounts* counts = nullptr;
   // Chains left to the two kernels, bit n * v_heads + head; null: parts without proof wait.
@@ -46,6 +59,7 @@ struct FusedParams {
   std::int32_t max_warm_up = 0;      // chunks; 0: parts after a cut wait for their state
   std::int32_t states_in_place = 0;  // whether a final state may replace its initial one
   std::int32_t items = 0;            // (sequence, value head) pairs
+  Balance balance = {};              // of chains of one length; packed ones are laid on the device
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
 };

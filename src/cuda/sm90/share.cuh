@@ -1,4 +1,4 @@
-// What every block of the fused kernel has to do, found once by all threads of a block in front.
+// What every block of the fused kernel has to do, found by a block in front.
 //
 // With chains in line as balance.hpp says, block b has the costs [b M, (b + 1) M). It runs, in this
 // order: the first chunks of the chain that its right end cuts, the whole chains, the last chunks
@@ -83,19 +83,15 @@ __device__ __forceinline__ Prefix sum_before(std::int64_t value, std::int64_t* w
   return prefix;
 }
 
-// Of chains of one length. A position is `left` or `right` end of the block: ends[0] or ends[1].
-__device__ __forceinline__ Layout cut_equal_chains(const FusedParams& p, ShareScratch& scratch) {
-  const std::int64_t blocks = gridDim.x;
-  const std::int64_t cost = cost_of_chain(p.sequences.tokens);
-  const std::int64_t total = cost * p.items;
-  const std::int64_t whole = (p.items + blocks - 1) / blocks * cost;
-  const Balance balance = choose_balance(total, cost, whole, blocks, p.max_warm_up);
-  if (threadIdx.x < 2) {
-    std::int64_t at = (static_cast<std::int64_t>(blockIdx.x) + threadIdx.x) * balance.share;
-    at = at < total ? at : total;
-    scratch.ends[threadIdx.x] = cut_chain(at / cost, at % cost, cost);
-  }
-  return balance.layout;
+// Position `at` of a line of chains of one length.
+__device__ __forceinline__ LinePlace cut_equal_chains(std::int64_t at, std::int64_t items,
+                                                      std::int64_t cost) {
+  const std::int64_t total = cost * items;
+  at = at < total ? at : total;
+  if (total >> 32 != 0) return cut_chain(at / cost, at % cost, cost);
+  const auto short_at = static_cast<std::uint32_t>(at);
+  const auto short_cost = static_cast<std::uint32_t>(cost);
+  return cut_chain(short_at / short_cost, short_at % short_cost, cost);
 }
 
 // Of packed sequences, ranked before; a thread has the chains of one sequence.
@@ -128,28 +124,40 @@ __device__ __forceinline__ Layout cut_packed_chains(const FusedParams& p, ShareS
   return balance.layout;
 }
 
-// By all threads of block blockIdx.x; `share` and `order` are read after the next block-wide
-// barrier.
-__device__ __forceinline__ void find_share(const FusedParams& p, ShareScratch& scratch,
-                                           std::uint16_t* order, Share& share) {
-  const bool packed = p.sequences.cu_seqlens.data != nullptr;
-  if (threadIdx.x == 0) scratch.whole = 0;
-  if (packed) sort_sequences(p.sequences, scratch, order);
-  __syncthreads();
-  const Layout layout = packed ? cut_packed_chains(p, scratch) : cut_equal_chains(p, scratch);
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  share = {};
+__device__ __forceinline__ Share make_share(Layout layout, const LinePlace& left,
+                                            const LinePlace& right) {
+  Share share = {};
   share.layout = layout;
-  if (layout == Layout::kWhole) return;
-  const LinePlace left = scratch.ends[0];
-  const LinePlace right = scratch.ends[1];
+  if (layout == Layout::kWhole) return share;
   share.begin = left.place;
   share.end = right.place - (right.chunks > 0 ? 1 : 0);
   share.head_chunks = right.chunks;
   share.tail_skip = left.chunks;
   share.rounds = share.end - share.begin + (right.chunks > 0 ? 1 : 0) + (left.chunks > 0 ? 1 : 0);
   share.tail_source = Source::kBlock;
+  share.block = static_cast<std::int32_t>(blockIdx.x);
+  return share;
+}
+
+// Of block number blockIdx.x, by and for all of its threads; `order` is complete too. Chains of one
+// length need neither memory nor barriers: the host has laid them.
+__device__ __forceinline__ Share find_share(const FusedParams& p, ShareScratch& scratch,
+                                            std::uint16_t* order) {
+  if (p.sequences.cu_seqlens.data == nullptr) {
+    if (p.balance.layout == Layout::kWhole) return make_share(Layout::kWhole, {}, {});
+    const std::int64_t cost = cost_of_chain(p.sequences.tokens);
+    const std::int64_t at = blockIdx.x * p.balance.share;
+    return make_share(p.balance.layout, cut_equal_chains(at, p.items, cost),
+                      cut_equal_chains(at + p.balance.share, p.items, cost));
+  }
+  if (threadIdx.x == 0) scratch.whole = 0;
+  sort_sequences(p.sequences, scratch, order);
+  __syncthreads();
+  const Layout layout = cut_packed_chains(p, scratch);
+  __syncthreads();
+  const Share share = make_share(layout, scratch.ends[0], scratch.ends[1]);
+  __syncthreads();  // the scratch may be written again
+  return share;
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -38,13 +38,14 @@ struct TokenEffect {
 template <int kChannels, typename Sum>
 FLASH_KDA_HOST_DEVICE inline void carry_bound(const TokenEffect<kChannels>& token, const Sum& sum,
                                               StateBound<kChannels>& bound) {
-  float met = 0.0f;
+  static_assert(kChannels % 2 == 0);
+  float met[2] = {};  // two sums: tokens wait for each other here
   bound.of_row *= token.slowest;
   for (int i = 0; i < kChannels; ++i) {
     bound.of_channel[i] *= token.alpha[i];
-    met += token.key[i] * bound.of_channel[i];
+    met[i % 2] += token.key[i] * bound.of_channel[i];
   }
-  const float moved = token.beta * fminf(sum(met), bound.of_row);
+  const float moved = token.beta * fminf(sum(met[0] + met[1]), bound.of_row);
   for (int i = 0; i < kChannels; ++i) {
     bound.of_channel[i] = fminf(bound.of_channel[i] + moved * token.key[i], bound.of_row);
   }

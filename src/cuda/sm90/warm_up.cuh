@@ -3,6 +3,7 @@
 // (docs/numerics.md).
 #pragma once
 
+#include "cuda/common/async_copy.cuh"
 #include "cuda/sm90/state_bound.hpp"
 #include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/gates.cuh"
@@ -12,18 +13,18 @@ namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kLaneChannels = kDim / 32;
 // Windows before a cut are numbered backwards. A chunk is mostly enough for the proof, and always
-// for the published gates: a few windows first, then all others at once.
+// for the published gates: its windows first, then all others at once.
 inline constexpr int kWindows = kMaxWarmUp * kChunk / kWindow;
-inline constexpr int kFirstWindows = 4;
-inline constexpr int kOtherWindows = kWindows - kFirstWindows;
 inline constexpr int kWindowsPerChunk = kChunk / kWindow;
-static_assert(kFirstWindows % kWindowsPerChunk == 0 && kOtherWindows <= kThreads / 32);
+inline constexpr int kFirstWindows = kWindowsPerChunk;
+inline constexpr int kOtherWindows = kWindows - kFirstWindows;
+static_assert(kFirstWindows <= kOtherWindows && kOtherWindows <= kThreads / 32);
 
 // Tokens backwards from a cut, where stages will be.
 struct WarmUpScratch {
   float4 alpha[kOtherWindows * kWindow][32];  // by lane
-  float4 key[kOtherWindows * kWindow][32];
-  float2 scalars[kOtherWindows * kWindow];  // slowest decay, beta
+  uint2 key[kOtherWindows * kWindow][32];     // bf16, absolute values
+  float4 scalars[kOtherWindows * kWindow];    // slowest decay, beta, norm factor of the key
   float norms[kWindows];
 };
 
@@ -35,90 +36,190 @@ struct SumOfWarp {
   }
 };
 
+// At least the sum over a warp of values that are not negative, at most 2^-8 of it more; NaN if one
+// is NaN. Two products with ones: half the time of five exchanges between lanes. tf32 has 10 bits,
+// and what is cut off twice, 2^-10 each, is added before.
+struct BoundOfSum {
+  __device__ __forceinline__ float operator()(float x) const {
+    constexpr std::uint32_t kOne = 0x3f800000;
+    constexpr std::uint32_t kOnes[4] = {kOne, kOne, kOne, kOne};
+    float of_four[4] = {};  // of lanes 8 t .. 8 t + 3, and of the next four
+    multiply(of_four, kOnes, cut_off(x), 0);
+    const std::uint32_t left = cut_off(of_four[0]);
+    const std::uint32_t right = cut_off(of_four[1]);
+    float sum[4] = {};
+    multiply(sum, {left, left, right, right}, kOne, kOne);
+    return sum[0] * (1.0f + 0x1p-8f);
+  }
+
+ private:
+  static __device__ __forceinline__ std::uint32_t cut_off(float x) {
+    return __float_as_uint(x) & ~0x1fffu;
+  }
+  static __device__ __forceinline__ void multiply(float (&d)[4], const std::uint32_t (&a)[4],
+                                                  std::uint32_t b0, std::uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
+};
+
 // Growth and NaN become an infinite decay factor, which no bound survives.
+template <GateKind kKind>
 __device__ __forceinline__ float decay_for_bound(const GateHead& gate, float x) {
-  const float decay = floor_decay(activate_gate(gate, x));
+  const float decay = floor_decay(activate_gate<kKind>(gate, x));
   return decay <= 0.0f ? exp2_approx(decay) : INFINITY;
+}
+
+// Tokens of a warp whose loads are in flight together, in registers: four channels a lane.
+inline constexpr int kBatch = kFirstWindows * kWindow / (kThreads / 32);
+struct RawTokens {
+  uint2 gates[kBatch];
+  uint2 keys[kBatch];
+  float betas[kBatch];
+};
+
+// Tokens from end - 1 - first backwards, a token of every warp apart; past the last of `tokens`
+// that one again. One branch for all loads: they shall be on their way together.
+template <Alignment kAlignment>
+__device__ __forceinline__ void load_quads(const FusedParams& p, const WorkItem& chain, int end,
+                                           int first, int tokens, RawTokens& raw) {
+  RowTensor g = p.inputs.g;
+  RowTensor k = p.inputs.k;
+  g.alignment = k.alignment = kAlignment;
+  const int qk_head = chain.head / p.inputs.heads_per_qk_head;
+  const int channel = lane_index() * kLaneChannels;
+#pragma unroll
+  for (int j = 0; j < kBatch; ++j) {
+    const int token = end - 1 - min(first + j * (kThreads / 32), tokens - 1);
+    raw.gates[j] = load_quad(g, row_start(g, chain.batch_row, token, chain.head) + channel);
+    raw.keys[j] = load_quad(k, row_start(k, chain.batch_row, token, qk_head) + channel);
+  }
+}
+template <DType kType>
+__device__ __forceinline__ void load_betas(const FusedParams& p, const WorkItem& chain, int end,
+                                           int first, int tokens, RawTokens& raw) {
+  RowTensor beta = p.inputs.beta;
+  beta.dtype = kType;
+#pragma unroll
+  for (int j = 0; j < kBatch; ++j) {
+    const int token = end - 1 - min(first + j * (kThreads / 32), tokens - 1);
+    raw.betas[j] = load_scalar(beta, row_start(beta, chain.batch_row, token, chain.head));
+  }
+}
+__device__ __forceinline__ void load_tokens(const FusedParams& p, const WorkItem& chain, int end,
+                                            int first, int tokens, RawTokens& raw) {
+  if (p.loads == Transfer::kBox) {
+    load_quads<Alignment::kVector>(p, chain, end, first, tokens, raw);
+  } else {
+    load_quads<Alignment::kElement>(p, chain, end, first, tokens, raw);
+  }
+  if (p.inputs.beta.dtype == DType::kF32) {
+    load_betas<DType::kF32>(p, chain, end, first, tokens, raw);
+  } else {
+    load_betas<DType::kBF16>(p, chain, end, first, tokens, raw);
+  }
+}
+
+// To places first, first + 16, ... of the scratch.
+template <GateKind kKind>
+__device__ __forceinline__ void store_effects(const FusedParams& p, const GateHead& gate,
+                                              const float (&bias)[kLaneChannels],
+                                              const RawTokens& raw, int first, int tokens,
+                                              WarmUpScratch& scratch) {
+  const int lane = lane_index();
+#pragma unroll
+  for (int j = 0; j < kBatch; ++j) {
+    const int place = first + j * (kThreads / 32);
+    if (place >= tokens) break;
+    const uint2 g = raw.gates[j];
+    const float4 alpha = {decay_for_bound<kKind>(gate, low_bf16(g.x) + bias[0]),
+                          decay_for_bound<kKind>(gate, high_bf16(g.x) + bias[1]),
+                          decay_for_bound<kKind>(gate, low_bf16(g.y) + bias[2]),
+                          decay_for_bound<kKind>(gate, high_bf16(g.y) + bias[3])};
+    const uint2 k = {raw.keys[j].x & 0x7fff7fffu, raw.keys[j].y & 0x7fff7fffu};
+    const float squares = low_bf16(k.x) * low_bf16(k.x) + high_bf16(k.x) * high_bf16(k.x) +
+                          low_bf16(k.y) * low_bf16(k.y) + high_bf16(k.y) * high_bf16(k.y);
+    scratch.alpha[place][lane] = alpha;
+    scratch.key[place][lane] = k;
+    const float norm = rsqrt_approx(SumOfWarp()(squares) + 1e-6f);
+    // Neither negative nor NaN: their order is that of their bits.
+    const float slowest = fmaxf(fmaxf(alpha.x, alpha.y), fmaxf(alpha.z, alpha.w));
+    const unsigned bits = __reduce_max_sync(0xffffffffu, __float_as_uint(slowest));
+    if (lane == 0) {
+      const float beta = activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw.betas[j]);
+      scratch.scalars[place] = {__uint_as_float(bits), beta, norm, 0.0f};
+    }
+  }
 }
 
 // Tokens end - 1, end - 2, ... to places 0, 1, ... of the scratch. A warp a token.
 __device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkItem& chain, int end,
                                                int tokens, WarmUpScratch& scratch) {
-  constexpr int kWarps = kThreads / 32;
-  constexpr int kBatch = 4;  // tokens of a warp whose loads are in flight
-  const int lane = lane_index();
-  const int qk_head = chain.head / p.inputs.heads_per_qk_head;
-  const GateHead gate = make_gate_head(p.inputs, chain.head);
-  RowTensor g = p.inputs.g;
-  RowTensor k = p.inputs.k;
-  if (p.loads == Transfer::kBox) g.alignment = k.alignment = Alignment::kVector;
-  const int channel = lane * kLaneChannels;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  RawTokens raw;
+  load_tokens(p, chain, end, warp, tokens, raw);  // first of all: everything else waits for it
+  const std::int64_t channel =
+      static_cast<std::int64_t>(chain.head) * kDim + lane_index() * kLaneChannels;
   float bias[kLaneChannels];
 #pragma unroll
-  for (int i = 0; i < kLaneChannels; ++i) {
-    bias[i] = load_bias(p.inputs, static_cast<std::int64_t>(chain.head) * kDim + channel + i);
-  }
+  for (int i = 0; i < kLaneChannels; ++i) bias[i] = load_bias(p.inputs, channel + i);
+  const GateHead gate = make_gate_head(p.inputs, chain.head);
+  constexpr int kStep = kBatch * (kThreads / 32);
 #pragma unroll 1
-  for (int first = static_cast<int>(threadIdx.x) / 32; first < tokens; first += kBatch * kWarps) {
-    uint2 gates[kBatch];
-    uint2 keys[kBatch];
-    float betas[kBatch];
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const int token = end - 1 - min(first + j * kWarps, tokens - 1);
-      gates[j] = load_quad(g, row_start(g, chain.batch_row, token, chain.head) + channel);
-      keys[j] = load_quad(k, row_start(k, chain.batch_row, token, qk_head) + channel);
-      betas[j] =
-          load_scalar(p.inputs.beta, row_start(p.inputs.beta, chain.batch_row, token, chain.head));
+  for (int first = warp; first < tokens; first += kStep) {
+    RawTokens next = {};
+    if (first + kStep < tokens) load_tokens(p, chain, end, first + kStep, tokens, next);
+    switch (p.inputs.gate.kind) {
+      case GateKind::kLowerBound:
+        store_effects<GateKind::kLowerBound>(p, gate, bias, raw, first, tokens, scratch);
+        break;
+      case GateKind::kSoftplus:
+        store_effects<GateKind::kSoftplus>(p, gate, bias, raw, first, tokens, scratch);
+        break;
+      default:
+        store_effects<GateKind::kLog>(p, gate, bias, raw, first, tokens, scratch);
     }
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const float4 alpha = {decay_for_bound(gate, low_bf16(gates[j].x) + bias[0]),
-                            decay_for_bound(gate, high_bf16(gates[j].x) + bias[1]),
-                            decay_for_bound(gate, low_bf16(gates[j].y) + bias[2]),
-                            decay_for_bound(gate, high_bf16(gates[j].y) + bias[3])};
-      const float slowest = fmaxf(fmaxf(alpha.x, alpha.y), fmaxf(alpha.z, alpha.w));
-      const float4 key = {fabsf(low_bf16(keys[j].x)), fabsf(high_bf16(keys[j].x)),
-                          fabsf(low_bf16(keys[j].y)), fabsf(high_bf16(keys[j].y))};
-      const float squares = key.x * key.x + key.y * key.y + key.z * key.z + key.w * key.w;
-      const float norm = rsqrt_approx(SumOfWarp()(squares) + 1e-6f);
-      const int place = first + j * kWarps;
-      if (place >= tokens) break;
-      scratch.alpha[place][lane] = alpha;
-      scratch.key[place][lane] = {norm * key.x, norm * key.y, norm * key.z, norm * key.w};
-      // Neither negative nor NaN: their order is that of their bits.
-      const unsigned bits = __reduce_max_sync(0xffffffffu, __float_as_uint(slowest));
-      if (lane == 0) {
-        scratch.scalars[place] = {__uint_as_float(bits),
-                                  activate_beta(p.inputs.beta_form, p.inputs.beta_range, betas[j])};
-      }
-    }
+    raw = next;
   }
 }
 
-// A bound of what the window keeps of a state. By a warp.
-__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window) {
+__device__ __forceinline__ TokenEffect<kLaneChannels> load_effect(const WarmUpScratch& scratch,
+                                                                  int place) {
   const int lane = lane_index();
+  const float4 alpha = scratch.alpha[place][lane];
+  const uint2 key = scratch.key[place][lane];
+  const float4 scalars = scratch.scalars[place];
+  const float norm = scalars.z;
+  return {.alpha = {alpha.x, alpha.y, alpha.z, alpha.w},
+          .key = {norm * low_bf16(key.x), norm * high_bf16(key.x), norm * low_bf16(key.y),
+                  norm * high_bf16(key.y)},
+          .slowest = scalars.x,
+          .beta = scalars.y};
+}
+
+// A bound of what the window keeps of a state. By a warp: a chain of sums over the channels, while
+// the next token is loaded.
+__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window) {
   auto bound = begin_window<kLaneChannels>();
+  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + kWindow - 1);
 #pragma unroll 2
   for (int i = kWindow - 1; i >= 0; --i) {
-    const int place = window * kWindow + i;
-    const float4 alpha = scratch.alpha[place][lane];
-    const float4 key = scratch.key[place][lane];
-    const float2 scalars = scratch.scalars[place];
-    const TokenEffect<kLaneChannels> token = {.alpha = {alpha.x, alpha.y, alpha.z, alpha.w},
-                                              .key = {key.x, key.y, key.z, key.w},
-                                              .slowest = scalars.x,
-                                              .beta = scalars.y};
-    carry_bound(token, SumOfWarp(), bound);
+    const auto next = load_effect(scratch, window * kWindow + max(i - 1, 0));
+    carry_bound(token, BoundOfSum(), bound);
+    token = next;
   }
-  return end_window(SumOfWarp(), bound);
+  return end_window(BoundOfSum(), bound);
 }
 
 // The number of chunks before token `cut` of a chain over which no more than kWarmUpLeft of any
-// state is left, or 0 if `chunks` are not enough for a proof. By all threads.
+// state is left, or 0 if `chunks` are not enough for a proof. By all threads; those with nothing
+// to do at first call meanwhile(thread, threads) with their number among them.
+template <typename Meanwhile>
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
-                                            int chunks, WarmUpScratch& scratch) {
+                                            int chunks, WarmUpScratch& scratch,
+                                            Meanwhile meanwhile) {
   const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   float left = 1.0f;
@@ -131,6 +232,8 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
     if (warp < count) {
       const float norm = bound_window(scratch, warp);
       if (lane_index() == 0) scratch.norms[begin + warp] = norm;
+    } else if (begin == 0) {
+      meanwhile(static_cast<int>(threadIdx.x) - count * 32, kThreads - count * 32);
     }
     __syncthreads();
     const int end = begin + count;
@@ -142,16 +245,20 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
   return 0;
 }
 
-// Decides for the tail of a share, after find_share and a barrier. By all threads; the share is
-// complete for thread 0.
+// Decides for the tail of a share. By all threads; complete for all of them.
+template <typename Meanwhile>
 __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScratch& scratch,
-                                               const std::uint16_t* order, Share& share) {
+                                               const std::uint16_t* order, Share& share,
+                                               Meanwhile meanwhile) {
   static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
-  if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
+  if (share.layout != Layout::kReplayed || share.tail_skip == 0) {
+    meanwhile(static_cast<int>(threadIdx.x), kThreads);
+    return;
+  }
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
-  const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
-  if (threadIdx.x != 0) return;
+  const int chunks =
+      find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch, meanwhile);
   if (chunks > 0) {
     share.tail_source = Source::kZero;
     share.tail_replay = chunks;
@@ -160,6 +267,55 @@ __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScrat
     share.tail_source = Source::kCaller;
     share.tail_replay = share.tail_skip;
   }
+}
+
+// Brings what the first chunks of a share will read into L2 while the proof is made: the stages of
+// all blocks ask for 22 MB at once, and whatever else a first chunk waits for queues behind them.
+// By thread `thread` of `threads`.
+__device__ __forceinline__ void prefetch_first_chunks(const FusedParams& p,
+                                                      const std::uint16_t* order,
+                                                      const Share& share, int thread, int threads) {
+  if (share.layout == Layout::kWhole || share.rounds == 0) return;
+  const bool has_head = share.head_chunks > 0;
+  const bool begins_with_tail = share.end < share.begin || (!has_head && share.begin >= share.end);
+  const int place = begins_with_tail ? share.begin - 1 : has_head ? share.end : share.begin;
+  // How much is replayed is not known yet: mostly one chunk.
+  const int skipped = begins_with_tail ? (share.tail_skip - 1) * kChunk : 0;
+  const WorkItem chain = make_chain(p, order, place);
+  const TokenInputs& in = p.inputs;
+  const int qk_head = chain.head / in.heads_per_qk_head;
+  const int rows = min(chain.length - skipped, kStages * kChunk);
+  const auto prefetch_row = [&](const RowTensor& tensor, int row, int head, int line) {
+    const auto* data = static_cast<const std::uint16_t*>(tensor.data);
+    prefetch_to_l2(data + row_start(tensor, chain.batch_row, row, head) + line * 64);
+  };
+  constexpr int kLines = 8;  // of a row of four tensors
+  for (int i = thread; i < rows * kLines; i += threads) {
+    const int row = chain.first + skipped + i / kLines;
+    const int line = i % 2;
+    switch (i % kLines / 2) {
+      case 0:
+        prefetch_row(in.k, row, qk_head, line);
+        if (line == 0) {
+          const std::int64_t at = row_start(in.beta, chain.batch_row, row, chain.head);
+          const auto* data = static_cast<const std::byte*>(in.beta.data);
+          prefetch_to_l2(data + at * (in.beta.dtype == DType::kF32 ? 4 : 2));
+        }
+        break;
+      case 1:
+        prefetch_row(in.g, row, chain.head, line);
+        break;
+      case 2:
+        prefetch_row(in.q, row, qk_head, line);
+        break;
+      default:
+        prefetch_row(p.v, row, chain.head, line);
+    }
+  }
+  if (in.dt_bias != nullptr && thread < 4) {
+    prefetch_to_l2(in.dt_bias + static_cast<std::int64_t>(chain.head) * kDim + thread * 32);
+  }
+  if (in.A_log != nullptr && thread == 4) prefetch_to_l2(in.A_log + chain.head);
 }
 
 }  // namespace flash_kda::cuda::sm90

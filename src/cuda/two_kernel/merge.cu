@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kParts* kK)
     merge_kernel(const __grid_constant__ RecurrenceParams p) {
   constexpr int kDepth = kK / kParts;
   __shared__ MergeStorage<kK> shared;
-  wait_for_previous_kernel();
+  if (!begin_chains(p.chains)) return;
 
   const int blocks_per_head = p.head_dim_v / kMergeRows;
   const std::int64_t pair = blockIdx.x / blocks_per_head;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cuda/common/async_copy.cuh"
 #include "cuda/two_kernel/params.hpp"
 
 namespace flash_kda::cuda {
@@ -24,9 +25,27 @@ __device__ __forceinline__ std::int64_t first_token(const SequenceMap& map, std:
   return clamp_index(load_index(map.cu_seqlens, n), 0, map.tokens);
 }
 
-__device__ __forceinline__ bool is_empty(ChainSet chains) {
-  return chains != nullptr && *chains == 0;
+// Waits for the kernels before this one, and says whether there is anything to do. A launch for no
+// chain passes quickly, with 1.5 us less: it lets the next kernel in at once, and all of its blocks
+// end without a wait but the first, which keeps the order of launches. Whoever has something to do
+// releases the next one late (prepare.cu).
+//
+// The set may be read before the wait. It was all ones when the kernel that writes it began
+// (find_shares.cu, for which that kernel has waited before it let this one in), and is written once.
+__device__ __forceinline__ bool begin_chains(ChainSet chains) {
+  if (chains == nullptr) {
+    wait_for_previous_kernel();
+    return true;
+  }
+  const bool is_empty = load_acquire(chains) == 0;
+  if (is_empty) {
+    release_next_kernel();
+    if (blockIdx.x != 0) return false;
+  }
+  wait_for_previous_kernel();
+  return *chains != 0;
 }
+
 __device__ __forceinline__ bool has_chain(ChainSet chains, std::int64_t n, int v_heads,
                                           std::int64_t head) {
   return chains == nullptr || (*chains >> (n * v_heads + head) & 1) != 0;

@@ -1,14 +1,15 @@
 /* Chains cut over blocks: who does which chunks, and how states go from one part to the next.
  *
  * The formulas are those of share.cuh, balance.hpp, take_share.cuh and make_item (work.cuh). Blocks
- * begin in any order, RESIDENT of them at a time. A cut of a replayed layout starts from nothing,
+ * begin in any order, RESIDENT of them at a time, and are numbered as they begin, or as the hardware
+ * does where nobody waits. A cut of a replayed layout starts from nothing,
  * from the caller's state or waits, whatever the gates may prove; or, if `leaves`, chains with a cut
  * that is not proven are left to other kernels. Checked: no deadlock; every chunk is written once;
  * every state that is read is that of its chain and chunk; no initial state is overwritten that
  * somebody still reads; of a chain that is left, nothing is touched.
  *
  * Mutants: 1 no wait before a state is taken; 2 none before one is replaced in place; 3 blocks are
- * numbered as the hardware does; 4 the flag is raised before the state is there; 5 flags are those
+ * always numbered as the hardware does; 4 the flag is raised before the state is there; 5 flags are those
  * of the last launch; 6 outputs of replayed chunks are written; 7 a part before a cut is run although
  * its chain is left.
  */
@@ -125,7 +126,7 @@ proctype Block(byte index) {
   mtype source, sink;
   atomic {
     resident < RESIDENT -> resident++;
-    number = (mutant == 3 -> index : begun);
+    number = (mutant == 3 || (leaves && !in_place) -> index : begun);
     begun++
   }
   d_step {
