@@ -80,7 +80,9 @@ struct Row {
 // one large token does not have to be as exact as the rest.
 void finish_head(ErrorSummary& summary, const Sums& head, const std::vector<Row>& rows, double size,
                  const Coordinates& at) {
-  keep_worst(summary.head, ratio(head.rms_error(), size), at);
+  const double error = ratio(head.rms_error(), size);
+  keep_worst(summary.head, error, at);
+  summary.sum_of_squares += error * error;
   for (const Row& row : rows) {
     const double row_size = std::max(size, row.sums.size());
     keep_worst(summary.element, ratio(row.largest_error, row_size), row.largest_at);

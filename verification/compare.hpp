@@ -34,6 +34,7 @@ struct Worst {
 struct ErrorSummary {
   bool present = false;  // false: the call has no such result
   Worst head{}, block{}, element{};
+  double sum_of_squares = 0.0;  // of the errors of all heads: less of chance than the worst one
   std::int64_t mask_mismatches = 0;  // NaN or infinity in one of the two only
   Coordinates first_mismatch{};
   Tolerance tolerance{};

@@ -12,34 +12,6 @@ namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kFirstPairBarrier = 1;  // named barriers 1 and 2: the two warps of a pair
 
-__device__ __forceinline__ void multiply_tiles(std::uint32_t (&product)[4],
-                                               const std::uint32_t (&a)[4],
-                                               const std::uint32_t (&b)[4]) {
-#pragma unroll
-  for (int r = 0; r < 4; ++r) product[r] = multiply_bf16(a[r], b[r]);
-}
-
-// Keys of the second sub-chunk as seen from the start of the first: its decay `before` is joined in
-// fp32, where a rounded one would be an error of all tokens of a channel.
-__device__ __forceinline__ void decay_keys(std::uint32_t (&k_gamma)[4], const std::uint32_t (&k)[4],
-                                           const std::uint32_t (&decay)[4],
-                                           const float (&before)[4]) {
-#pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    const int h = 2 * (r / 2);
-    k_gamma[r] = pack_bf16(low_bf16(k[r]) * (low_bf16(decay[r]) * before[h]),
-                           high_bf16(k[r]) * (high_bf16(decay[r]) * before[h + 1]));
-  }
-}
-
-// Multiplies the channels of a tile by what they decay over a whole sub-chunk.
-__device__ __forceinline__ void decay_columns(std::uint32_t (&tiles)[4], const float (&total)[4]) {
-  const std::uint32_t left = pack_bf16(total[0], total[1]);
-  const std::uint32_t right = pack_bf16(total[2], total[3]);
-#pragma unroll
-  for (int r = 0; r < 4; ++r) tiles[r] = multiply_bf16(tiles[r], r < 2 ? left : right);
-}
-
 // score += rows . columns^T, 16 x 16; both as left-operand fragments of 16 channels.
 __device__ __forceinline__ void add_scores(float (&score)[8], const std::uint32_t (&rows)[4],
                                            const std::uint32_t (&columns)[4]) {
@@ -97,22 +69,20 @@ struct PairPreparer {
       std::uint32_t k_down[4];
       std::uint32_t k_to_end[4];
       look_back(k, decays, k_down, k_to_end);
-      std::uint32_t k_gamma[4];
-      std::uint32_t q_gamma[4];
-      multiply_tiles(k_gamma, k, decays.from_start);
-      multiply_tiles(q_gamma, q, decays.from_start);
       float(&kk)[8] = sub == 0 ? scores.kk00 : scores.kk11;
       float(&qk)[8] = sub == 0 ? scores.qk00 : scores.qk11;
       std::uint32_t up[4];
-      multiply_tiles(up, k, decays.up);
+      std::uint32_t k_gamma[4];
+      std::uint32_t q_gamma[4];
+      look_ahead(k, decays, up, k_gamma);
       add_scores(kk, up, k_down);
-      multiply_tiles(up, q, decays.up);
+      look_ahead(q, decays, up, q_gamma);
       add_scores(qk, up, k_down);
       if (sub == 1) {
         add_scores(scores.kk10, k_gamma, first_to_end);
         add_scores(scores.qk10, q_gamma, first_to_end);
-        decay_keys(k_gamma, k, decays.from_start, first_total);
-        decay_columns(q_gamma, first_total);
+        look_ahead_from(k, decays, first_total, k_gamma);
+        look_ahead_from(q, decays, first_total, q_gamma);
       }
       store_tiles(keys + here, k_gamma);
       store_tiles(query + here, q_gamma);
