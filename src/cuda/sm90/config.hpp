@@ -26,6 +26,9 @@ inline constexpr int kScoresAhead = 2;
 // Packed sequences are taken longest first when there are at most this many.
 inline constexpr int kMaxSorted = 512;
 
+// Pieces of work of a block that are looked up before it begins.
+inline constexpr int kListedItems = 16;
+
 // Threads that find a block's work, and run all of kGeneral.
 inline constexpr int kThreads = 512;
 inline constexpr int kWarpgroup = 128;

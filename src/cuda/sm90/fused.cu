@@ -70,6 +70,8 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
   take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();
+  list_items(p, block_order());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
   release_next_kernel();  // which looks at once for chains that are left to it

@@ -70,7 +70,9 @@ struct SharedPlan {
       kOutPlace + 16 * kStages;                            // int32 by warp of the recurrence
   static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
   static constexpr std::uint32_t kChunks = kProgress + 8 * 16;  // uint32
-  static constexpr std::uint32_t kBarrier = kChunks + 8;
+  static constexpr std::uint32_t kItems = (kChunks + 8 + 15) / 16 * 16;  // WorkItem [kListedItems]
+  static constexpr std::uint32_t kItemBytes = 48;
+  static constexpr std::uint32_t kBarrier = kItems + kListedItems * kItemBytes;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
   static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed

@@ -15,7 +15,7 @@ namespace flash_kda::cuda::sm90 {
 enum class Sink : std::int32_t { kCaller, kBlock };
 
 // One sequence of one value head, or a part of it.
-struct WorkItem {
+struct alignas(16) WorkItem {
   std::int32_t n;
   std::int32_t head;
   std::int32_t batch_row;
@@ -67,8 +67,8 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
           0};
 }
 
-// What this block does in round `round` (share.cuh).
-__device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::uint16_t* order,
+// What this block does in round `round` (share.cuh), found from cu_seqlens.
+__device__ __forceinline__ WorkItem find_item(const FusedParams& p, const std::uint16_t* order,
                                               int round) {
   const Share& share = block_share();
   if (share.layout == Layout::kWhole) return make_chain(p, order, place_in_round(round));
@@ -93,14 +93,32 @@ __device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::u
   return item;
 }
 
+// The first rounds, found by as many threads before the roles begin. Each role would otherwise wait
+// for cu_seqlens at the begin of every piece of work, and the recurrence at its end too.
+__device__ __forceinline__ WorkItem& listed_item(int round) {
+  static_assert(sizeof(WorkItem) == SharedPlan::kItemBytes);
+  return reinterpret_cast<WorkItem*>(shared_block + SharedPlan::kItems)[round];
+}
+// By all threads, once the share is there; the list is read after the next block-wide barrier.
+__device__ __forceinline__ void list_items(const FusedParams& p, const std::uint16_t* order) {
+  const int round = static_cast<int>(threadIdx.x);
+  if (round < kListedItems && round < block_share().rounds) {
+    listed_item(round) = find_item(p, order, round);
+  }
+}
+__device__ __forceinline__ WorkItem make_item(const FusedParams& p, const std::uint16_t* order,
+                                              int round) {
+  return round < kListedItems ? listed_item(round) : find_item(p, order, round);
+}
+
 // Calls visit(round) for every piece of work of this block, the same in every role.
 template <typename Visit>
 __device__ __forceinline__ void for_rounds(Visit visit) {
   for (int round = 0; round < block_share().rounds; ++round) visit(round);
 }
 
-// This thread in the block, and among those of the recurrence. Read anew at every call: what is made of it at the
-// ends of a chain would otherwise be kept, and spilled, through the loop over chunks.
+// This thread in the block, and among those of the recurrence. Read anew at every call: what is made
+// of it at the ends of a chain would otherwise be kept, and spilled, through the loop over chunks.
 __device__ __forceinline__ int fresh_thread() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
