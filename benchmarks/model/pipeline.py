@@ -13,17 +13,21 @@ class Protocol:
     stages: int = 5
     scores: int = 2
     outs: int = 2
-    prepare_turns: int = 2  # groups of prepare warps, each on its own chunk
+    prepare_turns: int = 1  # groups of prepare warps, each on its own chunk
+    scores_ahead: int = 2  # chunks before which the recurrence multiplies scores; 0: prepare does
 
 
 def predecessors(role, c, p):
     """What has to be over before `role` begins chunk c."""
+    ahead = p.scores_ahead
+    inverse = [("prepare", c), ("inverse", c - 1)] + ([("recurrence", c - ahead)] if ahead else [])
+    recurrence = [("inverse", c), ("recurrence", c - 1), ("store", c - p.outs)]
     return {
         "load": [("recurrence", c - p.stages)],
         "scalars": [("load", c), ("scalars", c - 1)],
         "prepare": [("scalars", c), ("prepare", c - p.prepare_turns), ("inverse", c - p.scores)],
-        "inverse": [("prepare", c), ("inverse", c - 1)],
-        "recurrence": [("inverse", c), ("recurrence", c - 1), ("store", c - p.outs)],
+        "inverse": inverse,
+        "recurrence": recurrence + ([("prepare", c + ahead)] if ahead else []),
         "store": [("recurrence", c), ("store", c - 1)],
     }[role]
 
@@ -53,7 +57,7 @@ def simulate(roles, protocol, chunks=48):
     while len(finished) < len(ORDER) * chunks:
         for role in ORDER:
             c = next_chunk[role]
-            while c < chunks and all(before < 0 or (name, before) in done
+            while c < chunks and all(not 0 <= before < chunks or (name, before) in done
                                      for name, before in predecessors(role, c, protocol)):
                 running[role, c] = max(roles[role].alone, 1e-9)
                 c += 1

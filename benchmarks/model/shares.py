@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CHUNK = 32
 MIN_SHARE = 2  # kMinReplayedShare
 REPLAY_COST = 2  # kReplayCost
+CHAIN_COST = 2  # kChainCost
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Work:
 
 
 def cost(tokens):
-    return -(-tokens // CHUNK) + 1
+    return -(-tokens // CHUNK) + CHAIN_COST
 
 
 def whole_cost(costs, blocks):
@@ -42,4 +43,4 @@ def lay_out(lengths, heads, multiprocessors, proven):
     if pays(cut, whole):
         return Work("cut", min(multiprocessors, -(-total // cut)), cut, 1 + round(cut / (total / len(costs))))
     rounds = -(-len(costs) // multiprocessors)
-    return Work("whole", min(len(costs), multiprocessors), whole - rounds, rounds)
+    return Work("whole", min(len(costs), multiprocessors), whole - CHAIN_COST * rounds, rounds)

@@ -21,7 +21,7 @@ class Calibrated(unittest.TestCase):
 
     def setUp(self):
         self.model = predict.Model(machines.Calibration().facts["roles"],
-                                   pipeline.Protocol(prepare_turns=1))
+                                   pipeline.Protocol(scores_ahead=0))
         self.facts = self.model.calibration.facts
         self.run = self.model.run(machines.H200, 96)
 
@@ -47,13 +47,12 @@ class Sources(unittest.TestCase):
         protocol = pipeline.Protocol()
         self.assertEqual(protocol.stages, self.constant("config.hpp", "kStages"))
         self.assertEqual(protocol.scores, self.constant("config.hpp", "kPairs"))
-        groups = re.search(r"kPrepareGroups = kForm == GateForm::kBounded \? (\d+)",
-                           read(SOURCES / "config.hpp"))
-        self.assertEqual(protocol.prepare_turns, int(groups.group(1)))
+        self.assertEqual(protocol.scores_ahead, self.constant("config.hpp", "kScoresAhead"))
 
     def test_balance_has_the_kernels_numbers(self):
         self.assertEqual(shares.CHUNK, self.constant("config.hpp", "kChunk"))
         self.assertEqual(shares.REPLAY_COST, self.constant("balance.hpp", "kReplayCost"))
+        self.assertEqual(shares.CHAIN_COST, self.constant("balance.hpp", "kChainCost"))
         self.assertEqual(shares.MIN_SHARE, self.constant("balance.hpp", "kMinReplayedShare"))
 
     def test_machines_are_those_of_the_document(self):
@@ -76,9 +75,9 @@ class Arithmetic(unittest.TestCase):
     def test_a_lone_role_sets_the_pace(self):
         roles = {role: machines.Role(10.0, {"issue": 1.0}) for role in pipeline.ORDER}
         roles["prepare"] = machines.Role(1000.0, {"issue": 1.0})
-        run = pipeline.simulate(roles, pipeline.Protocol(prepare_turns=1))
+        run = pipeline.simulate(roles, pipeline.Protocol(scores_ahead=0))
         self.assertAlmostEqual(run.cycles_per_chunk, 1000, delta=1)
-        run = pipeline.simulate(roles, pipeline.Protocol(prepare_turns=2))
+        run = pipeline.simulate(roles, pipeline.Protocol(prepare_turns=2, scores_ahead=0))
         self.assertAlmostEqual(run.cycles_per_chunk, 500, delta=5)
 
     def test_a_full_resource_sets_the_pace(self):
@@ -98,7 +97,7 @@ class Arithmetic(unittest.TestCase):
         for machine in machines.MACHINES:
             for shape in predict.HEADLINE + predict.TEN:
                 work = shares.lay_out(shape.lengths, shape.heads, machine.multiprocessors, True)
-                chunks = sum(shares.cost(n) - 1 for n in shape.lengths) * shape.heads
+                chunks = sum(shares.cost(n) - shares.CHAIN_COST for n in shape.lengths) * shape.heads
                 self.assertGreaterEqual(work.blocks * work.chunks, chunks, shape)
 
     def test_faster_memory_is_not_slower(self):

@@ -344,11 +344,13 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
     std::uint32_t operand[8];
     begin_chunk<kForm>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o, operand);
 
-    const auto hand_out = [&] {
+    const auto store = [&] {
       wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
       store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
                     stage + StagePlan::kOutScale, o);
       publish_to_async_proxy();
+    };
+    const auto hand_out = [&] {
       __syncwarp();
       if (lane_index() == 0) {
         arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
@@ -356,35 +358,35 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
       }
       __syncwarp();
     };
+    const std::uint32_t rests = stage + StagePlan::kRest;
+    const std::uint32_t ahead = count + kScoresAhead;
     if constexpr (kForm == GateForm::kGeneral) {
       wait_products<0>();
       pin(state), pin(o), pin(operand);
+      store();
       hand_out();
+    } else if ((count & 1) == static_cast<std::uint32_t>(part) && wait_for_tiles(shared, ahead)) {
+      // Scores in the shadow of the outputs. The other branch has a copy of the same end: ptxas
+      // serialises products that are waited for elsewhere than on the path that began them.
+      ScoreTile score;
+      const std::uint32_t at = stage_ahead(shared, stage);
+      begin_scores(at, score);
+      wait_products<1>();
+      pin(state), pin(o), pin(operand);
+      store();
+      const ChannelFactors rest = load_channel_factors(rests);
+      hand_out();
+      wait_products<0>();
+      pin(score);
+      decay_state(rest, state);
+      store_scores(shared, ahead, at, p.inputs.qk_norm, score);
     } else {
-      const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
-      const std::uint32_t ahead = count + kScoresAhead;
-      const bool scores =
-          (count & 1) == static_cast<std::uint32_t>(part) && wait_for_tiles(shared, ahead);
-      // Two copies of the same end: ptxas serialises products that are waited for elsewhere than on
-      // the path that began them.
-      if (scores) {
-        // In the shadow of the outputs.
-        ScoreTile score;
-        const std::uint32_t at = stage_ahead(shared, stage);
-        begin_scores(at, score);
-        wait_products<1>();
-        pin(state), pin(o), pin(operand);
-        hand_out();
-        wait_products<0>();
-        pin(score);
-        decay_state(rest, state);
-        store_scores(shared, ahead, at, p.inputs.qk_norm, score);
-      } else {
-        wait_products<0>();
-        pin(state), pin(o), pin(operand);
-        decay_state(rest, state);
-        hand_out();
-      }
+      const ChannelFactors rest = load_channel_factors(rests);
+      wait_products<0>();
+      pin(state), pin(o), pin(operand);
+      decay_state(rest, state);
+      store();
+      hand_out();
     }
   }
 }

@@ -25,7 +25,7 @@ __device__ __forceinline__ LinePlace cut_chain(std::int64_t place, std::int64_t 
                                                std::int64_t cost) {
   const auto at = static_cast<std::int32_t>(place);
   if (offset == 0) return {at, 0};
-  if (offset + 1 >= cost) return {at + 1, 0};  // all chunks lie to the left
+  if (offset + kChainCost >= cost) return {at + 1, 0};  // all chunks lie to the left
   return {at + 1, static_cast<std::int32_t>(offset)};
 }
 

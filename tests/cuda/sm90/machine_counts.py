@@ -4,6 +4,9 @@ import re
 # setmaxnreg at the begin of a role's code, as the disassembler writes it.
 ROLE_BEGIN = re.compile(r"USETMAXREG\.(?:TRY_ALLOC|DEALLOC)\.CTAPOOL")
 
+PRODUCTS = 22  # wgmma of a chunk in the recurrence
+SCORE_PRODUCTS = 8
+
 
 def instructions(function):
     return [(int(m.group(1), 16), m.group(2)) for m in
@@ -25,11 +28,10 @@ def count(code, begin, end, opcode):
     return sum(re.search(rf"\b{opcode}\b", text) is not None for _, text in code[begin:end])
 
 
-def loop_with_all(code, opcode):
-    """Size of the smallest loop with all of an opcode in `code`, and of loops in it of 100 and more."""
-    all_of_them = count(code, 0, len(code), opcode)
+def loop_with(code, opcode, times):
+    """Size of the smallest loop with so many of an opcode in `code`, and of loops in it of 100 and more."""
     for begin, end in loops(code):
-        if count(code, begin, end, opcode) == all_of_them:
+        if count(code, begin, end, opcode) >= times:
             inner = [e - b for b, e in loops(code) if begin <= b and e <= end and 100 <= e - b < end - begin]
             return [end - begin, *inner]
     return []
@@ -39,7 +41,8 @@ def chunk_loops(listing):
     """By form of the gate and role: instructions of the loop over chunks, then of loops inside it. Of
     the kernels that keep no checkpoints (Keeps 0 in the mangled name).
 
-    Which of the two is which is told by the products of prepare: by wgmma under kBounded."""
+    The recurrence is told by its products: 22 of a chunk and, where the gate is bounded, 8 more of the
+    scores ahead, in the loop and before it."""
     found = {}
     for function in listing.split("Function :")[1:]:
         if not re.match(r"\s*\S*KeepsE0E", function):
@@ -47,15 +50,17 @@ def chunk_loops(listing):
         code = instructions(function)
         starts = [i for i, (_, text) in enumerate(code) if ROLE_BEGIN.search(text)]
         parts = [code[begin:end] for begin, end in zip(starts, starts[1:] + [len(code)])]
-        recurrence = [part for part in parts if count(part, 0, len(part), r"HGMMA\S*") == 22]
+        products = {id(part): count(part, 0, len(part), r"HGMMA\S*") for part in parts}
+        recurrence = [part for part in parts if products[id(part)] >= PRODUCTS]
         io = [part for part in parts if count(part, 0, len(part), r"UTMALDG\S*") > 0]
         prepare = [part for part in parts if part not in recurrence and part not in io]
         if [len(recurrence), len(prepare), len(io)] != [1, 1, 1]:
             continue
-        bounded = count(prepare[0], 0, len(prepare[0]), r"HGMMA\S*") > 0
+        bounded = products[id(recurrence[0])] == PRODUCTS + 2 * SCORE_PRODUCTS
         found["bounded" if bounded else "general"] = {
-            "recurrence": loop_with_all(recurrence[0], r"HGMMA\S*"),
-            "prepare": loop_with_all(prepare[0], r"HGMMA\S*" if bounded else r"HMMA\S*"),
-            "inverse": loop_with_all(io[0], r"HMMA\S*"),
+            "recurrence": loop_with(recurrence[0], r"HGMMA\S*",
+                                    PRODUCTS + (SCORE_PRODUCTS if bounded else 0)),
+            "prepare": loop_with(prepare[0], r"HMMA\S*", count(prepare[0], 0, len(prepare[0]), r"HMMA\S*")),
+            "inverse": loop_with(io[0], r"HMMA\S*", count(io[0], 0, len(io[0]), r"HMMA\S*")),
         }
     return dict(sorted(found.items()))
