@@ -61,7 +61,6 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) init_all_barriers(shared, score_warps);
   if (threadIdx.x == 32) prefetch_maps(p);
-  touch_params(p, shared + SharedPlan::kPartial);
   clear_scores(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
