@@ -65,11 +65,6 @@ __device__ __forceinline__ void copy_block_async(std::uint32_t shared, const voi
       : "memory");
 }
 
-// The 128 bytes around an address, to L2. A hint: nobody waits for it.
-__device__ __forceinline__ void prefetch_to_l2(const void* global) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
-}
-
 // A word that blocks of other launches may read while it is written.
 __device__ __forceinline__ void store_release(unsigned long long* word, unsigned long long x) {
   asm volatile("st.release.gpu.global.u64 [%0], %1;" ::"l"(word), "l"(x) : "memory");

@@ -13,7 +13,6 @@ namespace {
 
 __global__ void __launch_bounds__(kThreads, 1)
     find_shares_kernel(const __grid_constant__ FusedParams p) {
-  touch_params(p, shared_address(shared_block) + SharedPlan::kPartial);
   wait_for_previous_kernel();
   release_next_kernel();
   // Until the fused kernel knows better, for the kernels after it (begin_chains).
@@ -21,10 +20,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     *p.handover.unproven = ~0ull;
   }
   Share share = find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order());
-  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share,
-                 [&](int thread, int threads) {
-                   prefetch_first_chunks(p, block_order(), share, thread, threads);
-                 });
+  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share);
   const int thread = static_cast<int>(threadIdx.x);
   if (thread < kHandoverFlags) p.handover.sent[blockIdx.x * kHandoverFlags + thread] = 0;
   if (thread != 0) return;

@@ -65,7 +65,6 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
     block_chunks() = ~0u;  // until prepare has seen the last
   }
   if (threadIdx.x == 32) prefetch_maps(p);
-  touch_params(p, shared + SharedPlan::kPartial);
   clear_scores(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads

@@ -3,7 +3,6 @@
 // (docs/numerics.md).
 #pragma once
 
-#include "cuda/common/async_copy.cuh"
 #include "cuda/sm90/state_bound.hpp"
 #include "cuda/sm90/work.cuh"
 #include "cuda/two_kernel/gates.cuh"
@@ -214,12 +213,9 @@ __device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int 
 }
 
 // The number of chunks before token `cut` of a chain over which no more than kWarmUpLeft of any
-// state is left, or 0 if `chunks` are not enough for a proof. By all threads; those with nothing
-// to do at first call meanwhile(thread, threads) with their number among them.
-template <typename Meanwhile>
+// state is left, or 0 if `chunks` are not enough for a proof. By all threads.
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
-                                            int chunks, WarmUpScratch& scratch,
-                                            Meanwhile meanwhile) {
+                                            int chunks, WarmUpScratch& scratch) {
   const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   float left = 1.0f;
@@ -232,8 +228,6 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
     if (warp < count) {
       const float norm = bound_window(scratch, warp);
       if (lane_index() == 0) scratch.norms[begin + warp] = norm;
-    } else if (begin == 0) {
-      meanwhile(static_cast<int>(threadIdx.x) - count * 32, kThreads - count * 32);
     }
     __syncthreads();
     const int end = begin + count;
@@ -246,19 +240,13 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
 }
 
 // Decides for the tail of a share. By all threads; complete for all of them.
-template <typename Meanwhile>
 __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScratch& scratch,
-                                               const std::uint16_t* order, Share& share,
-                                               Meanwhile meanwhile) {
+                                               const std::uint16_t* order, Share& share) {
   static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
-  if (share.layout != Layout::kReplayed || share.tail_skip == 0) {
-    meanwhile(static_cast<int>(threadIdx.x), kThreads);
-    return;
-  }
+  if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
-  const int chunks =
-      find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch, meanwhile);
+  const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
   if (chunks > 0) {
     share.tail_source = Source::kZero;
     share.tail_replay = chunks;
@@ -267,55 +255,6 @@ __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScrat
     share.tail_source = Source::kCaller;
     share.tail_replay = share.tail_skip;
   }
-}
-
-// Brings what the first chunks of a share will read into L2 while the proof is made: the stages of
-// all blocks ask for 22 MB at once, and whatever else a first chunk waits for queues behind them.
-// By thread `thread` of `threads`.
-__device__ __forceinline__ void prefetch_first_chunks(const FusedParams& p,
-                                                      const std::uint16_t* order,
-                                                      const Share& share, int thread, int threads) {
-  if (share.layout == Layout::kWhole || share.rounds == 0) return;
-  const bool has_head = share.head_chunks > 0;
-  const bool begins_with_tail = share.end < share.begin || (!has_head && share.begin >= share.end);
-  const int place = begins_with_tail ? share.begin - 1 : has_head ? share.end : share.begin;
-  // How much is replayed is not known yet: mostly one chunk.
-  const int skipped = begins_with_tail ? (share.tail_skip - 1) * kChunk : 0;
-  const WorkItem chain = make_chain(p, order, place);
-  const TokenInputs& in = p.inputs;
-  const int qk_head = chain.head / in.heads_per_qk_head;
-  const int rows = min(chain.length - skipped, kStages * kChunk);
-  const auto prefetch_row = [&](const RowTensor& tensor, int row, int head, int line) {
-    const auto* data = static_cast<const std::uint16_t*>(tensor.data);
-    prefetch_to_l2(data + row_start(tensor, chain.batch_row, row, head) + line * 64);
-  };
-  constexpr int kLines = 8;  // of a row of four tensors
-  for (int i = thread; i < rows * kLines; i += threads) {
-    const int row = chain.first + skipped + i / kLines;
-    const int line = i % 2;
-    switch (i % kLines / 2) {
-      case 0:
-        prefetch_row(in.k, row, qk_head, line);
-        if (line == 0) {
-          const std::int64_t at = row_start(in.beta, chain.batch_row, row, chain.head);
-          const auto* data = static_cast<const std::byte*>(in.beta.data);
-          prefetch_to_l2(data + at * (in.beta.dtype == DType::kF32 ? 4 : 2));
-        }
-        break;
-      case 1:
-        prefetch_row(in.g, row, chain.head, line);
-        break;
-      case 2:
-        prefetch_row(in.q, row, qk_head, line);
-        break;
-      default:
-        prefetch_row(p.v, row, chain.head, line);
-    }
-  }
-  if (in.dt_bias != nullptr && thread < 4) {
-    prefetch_to_l2(in.dt_bias + static_cast<std::int64_t>(chain.head) * kDim + thread * 32);
-  }
-  if (in.A_log != nullptr && thread == 4) prefetch_to_l2(in.A_log + chain.head);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -52,7 +52,8 @@ __device__ __forceinline__ int place_in_round(int round) {
 
 __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::uint16_t* order,
                                                int place) {
-  int n = place / p.inputs.v_heads;
+  // A division less where there is but one: every role of every block begins with this.
+  int n = p.sequences.num_sequences == 1 ? 0 : place / p.inputs.v_heads;
   const int head = place - n * p.inputs.v_heads;
   if (is_sorted(p.sequences)) n = order[n];
   const SequencePlace sequence = place_of_sequence(p.sequences, n);
@@ -135,22 +136,6 @@ __device__ __forceinline__ int fresh_lane() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
   return lane;
-}
-
-// Reads the parameters, a line of the constant cache a warp: a launch finds them outside the
-// multiprocessor, and one after the other their lines cost 100 cycles each. By all threads;
-// `shared`: 128 bytes that nobody has a use for yet.
-__device__ __forceinline__ void touch_params(const FusedParams& p, std::uint32_t shared) {
-  constexpr int kLine = 64;
-  constexpr int kLines = sizeof(FusedParams) / kLine;
-  static_assert(kLines <= 32);
-  if (fresh_lane() != 0) return;  // the roles would keep lane_index() from here on
-  const auto* bytes = reinterpret_cast<const std::byte*>(&p);
-  for (int line = static_cast<int>(threadIdx.x / 32); line < kLines;
-       line += static_cast<int>(blockDim.x / 32)) {
-    const float word = *reinterpret_cast<const float*>(bytes + line * kLine);
-    store_shared(shared + 4 * line, word);  // or ptxas would find that nobody reads it
-  }
 }
 
 // One arrival for the whole warp, after what its lanes wrote.

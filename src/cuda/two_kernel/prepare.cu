@@ -154,9 +154,12 @@ __global__ void __launch_bounds__(kK / 2) prepare_kernel(const __grid_constant__
 }
 
 // For p.chains alone. Mostly there are none, and even empty blocks take time: 4,096 of them 3.5 us.
-// So blocks are as many as an H200 runs at once, and take many images; a kernel of its own, because
-// the loop costs 40 registers.
-inline constexpr std::int64_t kBlocksForSome = std::int64_t{6} * 132;
+// So blocks are about as many as an H200 runs at once, and take many images; a kernel of its own,
+// because the loop costs 40 registers. A prime: a multiple of the heads would give each block the
+// images of one head, and half of the blocks nothing where every second head is to be done (4 % of
+// the call).
+inline constexpr std::int64_t kBlocksForSome = 787;
+static_assert(kBlocksForSome <= std::int64_t{6} * 132);
 
 __global__ void __launch_bounds__(64) prepare_some_kernel(const __grid_constant__ PrepareParams p) {
   __shared__ PrepareStorage<128> shared;

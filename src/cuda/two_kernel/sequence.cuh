@@ -30,8 +30,8 @@ __device__ __forceinline__ std::int64_t first_token(const SequenceMap& map, std:
 // end without a wait but the first, which keeps the order of launches. Whoever has something to do
 // releases the next one late (prepare.cu).
 //
-// The set may be read before the wait. It was all ones when the kernel that writes it began
-// (find_shares.cu, for which that kernel has waited before it let this one in), and is written once.
+// The set may be read before the wait. It is all ones until it is written, once: from a kernel
+// (find_shares.cu) for which the one that writes it has waited before it let this one in.
 __device__ __forceinline__ bool begin_chains(ChainSet chains) {
   if (chains == nullptr) {
     wait_for_previous_kernel();
