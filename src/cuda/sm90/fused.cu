@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
       case IoWarp::kSecondScalars:
         return run_scalars<kForm, kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
       case IoWarp::kInverse:
-        return run_inverse<kKeeps>(p, shared);
+        return run_inverse<kForm, kKeeps>(p, shared);
     }
   } else if (warpgroup == 2 || warpgroup == 3) {
     grow_registers<kRegisters.recurrence>();

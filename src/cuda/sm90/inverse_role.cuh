@@ -14,11 +14,40 @@
 
 namespace flash_kda::cuda::sm90 {
 
+// kGeneral: Akk as prepare has stored it. Address of a ScorePlan.
+struct StoredAkk {
+  std::uint32_t score;
+};
+
+// kBounded: Akk_ij = beta_i n_i n_j s_ij from products s of keys that are not normalised, the factors
+// of tokens and the address of a RawScorePlan.
+struct RawAkk {
+  std::uint32_t scores;
+  std::uint32_t factors;  // of the stage: kNorm and kValueScale, beta n
+};
+
+// Norms of the keys (E1), a lane a token, from the diagonal of K_rel K_down^T, where the decays
+// cancel. Its roundings are those of the keys that the state is multiplied with, so a key that was
+// just written is read back with exactly beta (docs/numerics.md, E1).
+__device__ __forceinline__ void store_key_factors(int lane, std::uint32_t scores,
+                                                  std::uint32_t stage, NormRule rule) {
+  const float diagonal = load_shared(raw_score(scores, lane, lane / 2) + lane % 2 * 4);
+  const std::uint32_t at = stage + 4 * lane;
+  const float beta = load_shared(at + StagePlan::kBeta);
+  const float square = fmaf(diagonal, rule.slope, rule.offset);
+  const float norm = rsqrt_approx(square);
+  const float scaled = beta * norm;
+  store_shared(at + StagePlan::kNorm, norm);
+  store_shared(at + StagePlan::kLength, square * norm);
+  store_shared(at + StagePlan::kValueScale, scaled);
+  store_shared(at + StagePlan::kKeyScale, scaled * norm);
+}
+
 // Column lane % 8 of the inverse of diagonal block lane / 8.
-__device__ __forceinline__ void substitute(int lane, std::uint32_t diagonal, float (&x)[8]) {
+__device__ __forceinline__ void substitute(int lane, StoredAkk akk, float (&x)[8]) {
   const int block = lane / 8;
   const int column = lane % 8;
-  const std::uint32_t first = diagonal + block % 2 * (8 * 128);
+  const std::uint32_t first = akk.score + ScorePlan::kDiagonal + block % 2 * (8 * 128);
 #pragma unroll
   for (int i = 0; i < 8; ++i) x[i] = i == column ? 1.0f : 0.0f;
 #pragma unroll
@@ -34,18 +63,54 @@ __device__ __forceinline__ void substitute(int lane, std::uint32_t diagonal, flo
     }
   }
 }
+__device__ __forceinline__ void load_eight(std::uint32_t address, float (&x)[8]) {
+  const float4 low = load_shared_4(address);
+  const float4 high = load_shared_4(address + 16);
+  x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+  x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+// x_i = e_i - beta_i n_i sum_j s_ij (n_j x_j).
+__device__ __forceinline__ void substitute(int lane, RawAkk akk, float (&x)[8]) {
+  const int block = lane / 8;
+  const int column = lane % 8;
+  const std::uint32_t first = akk.scores + block * (8 * RawScorePlan::kRow);
+  float norm[8];
+  float scale[8];
+  load_eight(akk.factors + StagePlan::kNorm + 32 * block, norm);
+  load_eight(akk.factors + StagePlan::kValueScale + 32 * block, scale);
+  float sum[8] = {};
+  float scaled[8];  // n_j x_j
+  const auto solve = [&](int i) {
+    x[i] = fmaf(-scale[i], sum[i], i == column ? 1.0f : 0.0f);
+    scaled[i] = norm[i] * x[i];
+  };
+  solve(0);
+#pragma unroll
+  for (int solved = 0; solved < 8; solved += 4) {
+#pragma unroll
+    for (int i = solved + 1; i < 8; ++i) {
+      const std::uint32_t piece = 2 * block + solved / 4;
+      const float4 row = load_shared_4(first + i * RawScorePlan::kRow + ((piece ^ i) << 4));
+      sum[i] = fmaf(row.x, scaled[solved], sum[i]);
+      if (solved + 1 < i) sum[i] = fmaf(row.y, scaled[solved + 1], sum[i]);
+      if (solved + 2 < i) sum[i] = fmaf(row.z, scaled[solved + 2], sum[i]);
+      if (solved + 3 < i) sum[i] = fmaf(row.w, scaled[solved + 3], sum[i]);
+      if (i <= solved + 4) solve(i);
+    }
+  }
+}
 
 // The four inverses of 8 x 8, fp16 tiles of mma.sync.
 struct SmallInverses {
   std::uint32_t block[4];
   std::uint32_t transposed[4];
 };
-__device__ __forceinline__ SmallInverses invert_small(int lane, std::uint32_t diagonal,
-                                                      std::uint32_t columns) {
+template <typename Akk>
+__device__ __forceinline__ SmallInverses invert_small(int lane, Akk akk, std::uint32_t columns) {
   const std::uint32_t mine = columns + 16 * lane;
   {
     float x[8];
-    substitute(lane, diagonal, x);
+    substitute(lane, akk, x);
     store_shared_bits(mine, {pack_f16(x[0], x[1]), pack_f16(x[2], x[3]), pack_f16(x[4], x[5]),
                              pack_f16(x[6], x[7])});
   }
@@ -57,23 +122,64 @@ __device__ __forceinline__ SmallInverses invert_small(int lane, std::uint32_t di
   return small;
 }
 
+// Rows 8-15 and columns 0-7 of both diagonal blocks of 16 x 16, as right operands that are L^T.
+struct SmallLower {
+  std::uint32_t of[2];
+};
+__device__ __forceinline__ SmallLower load_small_lower(int lane, StoredAkk akk) {
+  const int row = lane / 4;
+  const int t = lane % 4;
+  const std::uint32_t at = akk.score + ScorePlan::kDiagonal + (8 + row) * 128 + t % 2 * 8;
+  const float2 left = load_shared_2(at + ((t / 2 ^ row) << 4));
+  const float2 right = load_shared_2(at + ((4 + t / 2 ^ row) << 4));
+  return {{pack_f16(left.x, left.y), pack_f16(right.x, right.y)}};
+}
+// A pair of neighbours in row `row` times the factors of the row and the two columns, fp16.
+__device__ __forceinline__ std::uint32_t pack_scaled(RawAkk akk, std::uint32_t row, std::uint32_t i,
+                                                     float scale, float2 norms) {
+  const float2 s = load_shared_2(raw_score(akk.scores, row, i));
+  return pack_f16(s.x * (scale * norms.x), s.y * (scale * norms.y));
+}
+__device__ __forceinline__ SmallLower load_small_lower(int lane, RawAkk akk) {
+  SmallLower lower;
+#pragma unroll
+  for (int sub = 0; sub < 2; ++sub) {
+    const std::uint32_t row = kSub * sub + 8 + lane / 4;
+    const float scale = load_shared(akk.factors + StagePlan::kValueScale + 4 * row);
+    const float2 norms =
+        load_shared_2(akk.factors + StagePlan::kNorm + 4 * kSub * sub + 8 * (lane % 4));
+    lower.of[sub] = pack_scaled(akk, row, 8 * sub + lane % 4, scale, norms);
+  }
+  return lower;
+}
+
+// Rows 16-31 and columns 0-15, as right operands that are L^T: rows 0-7 and 8-15 of columns 0-7, then
+// of columns 8-15.
+__device__ __forceinline__ void load_lower(int lane, StoredAkk akk, std::uint32_t (&lower)[4]) {
+  load_tiles(lower, akk.score + ScorePlan::kLower + block_piece(lane % 16, lane / 16));
+}
+__device__ __forceinline__ void load_lower(int lane, RawAkk akk, std::uint32_t (&lower)[4]) {
+  const float4 norms = load_columns(lane, akk.factors + StagePlan::kNorm);
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const std::uint32_t row = kSub + 8 * half + lane / 4;
+    const float scale = load_shared(akk.factors + StagePlan::kValueScale + 4 * row);
+    lower[half] = pack_scaled(akk, row, lane % 4, scale, {norms.x, norms.y});
+    lower[half + 2] = pack_scaled(akk, row, 4 + lane % 4, scale, {norms.z, norms.w});
+  }
+}
+
 // The corners of both inverses of 16 x 16: -D^-1 L A^-1 of 8 x 8 blocks, fp16 tiles.
 struct SmallCorners {
   std::uint32_t of[2];
 };
-__device__ __forceinline__ SmallCorners multiply_small_corners(int lane, std::uint32_t diagonal,
+__device__ __forceinline__ SmallCorners multiply_small_corners(const SmallLower& lower,
                                                                const SmallInverses& small) {
-  const int row = lane / 4;
-  const int t = lane % 4;
-  // L: rows 8-15, columns 0-7 of either half, as right operands that are L^T.
-  const std::uint32_t at = diagonal + (8 + row) * 128 + t % 2 * 8;
-  const float2 left = load_shared_2(at + ((t / 2 ^ row) << 4));
-  const float2 right = load_shared_2(at + ((4 + t / 2 ^ row) << 4));
   // Both at once, as block diagonals. (L A^-1)^T = A^-T L^T, whose accumulators are the right
   // operand of the next product.
   const std::uint32_t a_transposed[4] = {small.transposed[0], 0, 0, small.transposed[2]};
   float product[4];
-  multiply_f16(product, a_transposed, pack_f16(left.x, left.y), pack_f16(right.x, right.y));
+  multiply_f16(product, a_transposed, lower.of[0], lower.of[1]);
   const std::uint32_t d[4] = {small.block[1], 0, 0, small.block[3]};
   float corner[4];
   multiply_f16(corner, d, pack_f16(product[0], product[1]), pack_f16(product[2], product[3]));
@@ -107,15 +213,16 @@ __device__ __forceinline__ void store_diagonal(int lane, std::uint32_t address,
   store_block(lane, address, pairs, scale);
 }
 
-__device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
-                                                  std::uint32_t columns, std::uint32_t stage) {
+template <typename Akk>
+__device__ __forceinline__ void invert_unit_lower(int lane, Akk akk, std::uint32_t columns,
+                                                  std::uint32_t stage) {
   const std::uint32_t row = lane % 16;
   const std::uint32_t piece = lane / 16;
   const std::uint32_t out = stage + StagePlan::kInverse;
   const std::uint32_t norm = stage + StagePlan::kNorm;
   const std::uint32_t length = stage + StagePlan::kLength;
-  const SmallInverses small = invert_small(lane, score + ScorePlan::kDiagonal, columns);
-  const SmallCorners corners = multiply_small_corners(lane, score + ScorePlan::kDiagonal, small);
+  const SmallInverses small = invert_small(lane, akk, columns);
+  const SmallCorners corners = multiply_small_corners(load_small_lower(lane, akk), small);
   const std::uint32_t a_inverse[4] = {small.block[0], corners.of[0], 0, small.block[1]};
   const std::uint32_t d_inverse[4] = {small.block[2], corners.of[1], 0, small.block[3]};
   store_diagonal(lane, out + score_piece(row, piece), a_inverse,
@@ -128,7 +235,7 @@ __device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
     const std::uint32_t a_transposed[4] = {small.transposed[0], 0, transpose_tile(corners.of[0]),
                                            small.transposed[1]};
     std::uint32_t lower[4];
-    load_tiles(lower, score + ScorePlan::kLower + block_piece(row, piece));
+    load_lower(lane, akk, lower);
     multiply_f16(product, a_transposed, lower[0], lower[2]);
     multiply_f16(product + 4, a_transposed, lower[1], lower[3]);
   }
@@ -145,7 +252,7 @@ __device__ __forceinline__ void invert_unit_lower(int lane, std::uint32_t score,
               load_block_scale(lane, norm + 4 * kSub, length));
 }
 
-template <Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
@@ -154,9 +261,17 @@ __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t 
       const Turn<kPairs> pair(count);
       const int lane = fresh_lane();
       wait_at(shared + SharedPlan::kScoreFull + 8 * pair.slot, pair.parity);
-      invert_unit_lower(lane, shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes,
-                        shared + SharedPlan::kColumns,
-                        shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes);
+      const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
+      const std::uint32_t columns = shared + SharedPlan::kColumns;
+      if constexpr (kForm == GateForm::kBounded) {
+        const RawAkk akk = {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes, stage};
+        store_key_factors(lane, akk.scores, stage, NormRule(p.inputs.qk_norm));
+        __syncwarp();
+        invert_unit_lower(lane, akk, columns, stage);
+      } else {
+        invert_unit_lower(lane, StoredAkk{shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes},
+                          columns, stage);
+      }
       publish_to_async_proxy();
       __syncwarp();
       if (lane == 0) {

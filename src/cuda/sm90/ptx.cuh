@@ -148,10 +148,6 @@ __device__ __forceinline__ void publish_to_async_proxy() {
 __device__ __forceinline__ void sync_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
-// The same without waiting, for threads whose stores the others wait for.
-__device__ __forceinline__ void arrive_threads(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
 
 template <int kRegisters>
 __device__ __forceinline__ void grow_registers() {

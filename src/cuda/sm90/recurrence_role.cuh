@@ -236,29 +236,18 @@ __device__ __forceinline__ void begin_scores(std::uint32_t stage, ScoreTile& sco
 
 // E5, E6 of chunk `count`: the warp's 16 rows to where the inverse and the recurrence read them.
 __device__ __forceinline__ void store_scores(std::uint32_t shared, std::uint32_t count,
-                                             std::uint32_t stage, QkNorm qk_norm,
-                                             const ScoreTile& score) {
-  const Turn<kStages> turn(count);
+                                             std::uint32_t stage, const ScoreTile& score) {
   const int lane = fresh_lane();
   const int warp = (recurrence_thread() / 32) % 4;
   if (warp >= 2) {
     store_query_scores(lane, score, warp % 2, stage);
     publish_to_async_proxy();
-    warp_arrive(shared + SharedPlan::kReady + 8 * turn.slot);
+    warp_arrive(shared + SharedPlan::kReady + 8 * Turn<kStages>(count).slot);
   } else {
     const Turn<kPairs> pair(count);
-    const float2 rows = store_key_factors(lane, score, warp, stage, NormRule(qk_norm));
-    // Sub-chunk 1 meets the keys of sub-chunk 0.
-    const int barrier = kScoreBarrier + static_cast<int>(pair.slot);
-    if (warp == 0) {
-      __syncwarp();
-      arrive_threads(barrier, 64);
-    } else {
-      sync_threads(barrier, 64);
-    }
     wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot, pair.parity ^ 1);
-    store_key_scores(lane, score, warp, rows,
-                     shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes, stage);
+    store_key_scores(lane, score, warp,
+                     shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes);
     warp_arrive(shared + SharedPlan::kScoreFull + 8 * pair.slot);
   }
 }
@@ -379,7 +368,7 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
       wait_products<0>();
       pin(score);
       decay_state(rest, state);
-      store_scores(shared, ahead, at, p.inputs.qk_norm, score);
+      store_scores(shared, ahead, at, score);
     } else {
       const ChannelFactors rest = load_channel_factors(rests);
       wait_products<0>();
@@ -407,7 +396,7 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       begin_scores(stage_of(shared, part), score);
       wait_products<0>();
       pin(score);
-      store_scores(shared, part, stage_of(shared, part), p.inputs.qk_norm, score);
+      store_scores(shared, part, stage_of(shared, part), score);
     }
   }
   while (round() < block_share().rounds) {

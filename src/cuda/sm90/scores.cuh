@@ -8,9 +8,6 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// Named barriers 5 and 6: the two warps that store Akk, by buffer.
-inline constexpr int kScoreBarrier = 5;
-
 // 16 x 16 blocks as two accumulator tiles each; index: row block, column block.
 struct Scores {
   float kk00[8] = {}, kk11[8] = {}, kk10[8] = {};
@@ -135,7 +132,7 @@ struct NormRule {
 // Norms of the keys of sub-chunk `sub` (E1) from the diagonal of K_rel K_down^T, where the decays
 // cancel. Its roundings are those of the keys that the state is multiplied with,
 // so a key that was just written is read back with exactly beta (docs/numerics.md, E1). Stores what
-// others need of them, and returns beta n of tokens l / 4 and l / 4 + 8.
+// others need of them, and returns beta n of tokens l / 4 and l / 4 + 8. kGeneral.
 __device__ __forceinline__ float2 store_block_factors(int lane, float2 diagonal, int sub,
                                                       std::uint32_t stage, NormRule rule) {
   const std::uint32_t row = stage + 64 * sub + 4 * (lane / 4);
@@ -180,28 +177,28 @@ __device__ __forceinline__ void store_all_qk(int lane, const Scores& s, std::uin
   store_qk<Triangle::kWhole>(lane, out + score_piece(16 + row, piece), s.qk10);
 }
 
-// Under kBounded, of the warp that has sub-chunk `sub` of the keys' rows.
-__device__ __forceinline__ float2 store_key_factors(int lane, const float (&x)[16], int sub,
-                                                    std::uint32_t stage, NormRule rule) {
-  const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
-  const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  const float2 diagonal = sub == 0 ? read_diagonal(lane, left) : read_diagonal(lane, right);
-  return store_block_factors(lane, diagonal, sub, stage, rule);
+// Where the scores of row `row` and columns 2 i, 2 i + 1 lie in RawScorePlan.
+__device__ __forceinline__ std::uint32_t raw_score(std::uint32_t scores, std::uint32_t row,
+                                                   std::uint32_t i) {
+  return scores + row * RawScorePlan::kRow + ((i / 2 ^ row % 8) << 4) + i % 2 * 8;
 }
 
 // Under kBounded a warp has 16 rows of a chunk's scores, sub-chunk `sub` of them, and all columns,
 // as accumulators of wgmma: columns 0-15 in the first eight. Rows of the first sub-chunk see the
-// second only above the diagonal. `rows`: what store_key_factors returned.
+// second only above the diagonal. Keys with keys go as they are to the warp that inverts them.
 __device__ __forceinline__ void store_key_scores(int lane, const float (&x)[16], int sub,
-                                                 float2 rows, std::uint32_t score,
-                                                 std::uint32_t stage) {
-  const float(&left)[8] = reinterpret_cast<const float(&)[8]>(x[0]);
-  const float(&right)[8] = reinterpret_cast<const float(&)[8]>(x[8]);
-  const float4 norm = load_columns(lane, stage + StagePlan::kNorm);
-  if (sub == 0) return store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 0, left, rows, norm);
-  store_lower_kk(lane, score + ScorePlan::kLower, left, rows, norm);
-  store_diagonal_kk(lane, score + ScorePlan::kDiagonal, 1, right, rows,
-                    load_columns(lane, stage + StagePlan::kNorm + 4 * kSub));
+                                                 std::uint32_t scores) {
+  const int tiles = sub == 0 ? 2 : 4;
+  const std::uint32_t row = 16 * sub + lane / 4;
+#pragma unroll
+  for (int tile = 0; tile < 4; ++tile) {
+    if (tile >= tiles) break;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      store_shared_2(raw_score(scores, row + 8 * half, 4 * tile + lane % 4), x[4 * tile + 2 * half],
+                     x[4 * tile + 2 * half + 1]);
+    }
+  }
 }
 
 __device__ __forceinline__ void store_query_scores(int lane, const float (&x)[16], int sub,

@@ -53,13 +53,22 @@ struct BoardPlan {
   static constexpr std::uint32_t kBytes = kExists + 12;
 };
 
+// kBounded: products of keys with keys as they come from the accumulators, fp32 [32][32] of which the
+// lower triangle is there. The 16-byte piece p of row r lies at p ^ (r % 8).
+struct RawScorePlan {
+  static constexpr std::uint32_t kRow = 4 * kChunk;
+  static constexpr std::uint32_t kBytes = kChunk * kRow;
+};
+
 struct SharedPlan {
   static constexpr std::uint32_t kStage = 0;
   static constexpr std::uint32_t kOut = kStage + kStages * StagePlan::kBytes;  // 2 x [32][128] bf16
   static constexpr std::uint32_t kPartial = kOut + 2 * kTokenTile;  // fp32 sums of a pair's halves
   static constexpr std::uint32_t kPartialBytes = 12 * 512;
-  static constexpr std::uint32_t kBoard = kPartial;  // the other form has boards there
-  static_assert(kStages * BoardPlan::kBytes <= kPairs * kPartialBytes);
+  // The other form has boards and raw scores there.
+  static constexpr std::uint32_t kBoard = kPartial;
+  static constexpr std::uint32_t kRawScore = kBoard + kStages * BoardPlan::kBytes;
+  static_assert(kRawScore + kPairs * RawScorePlan::kBytes <= kPartial + kPairs * kPartialBytes);
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
   static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64]; kGeneral
