@@ -80,11 +80,15 @@ struct Preparer {
     return row ^ (step << 4);
   }
 
-  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4],
-                                       ChannelStep& x) const {
-    std::uint32_t tiles[4];  // of the gate, transposed: two tokens of channel l / 4 in each
+  // `tiles`: of the gate, transposed: two tokens of channel l / 4 in each.
+  __device__ __forceinline__ void load_gates(int step, std::uint32_t (&tiles)[4],
+                                             float& bias) const {
     load_tiles_transposed(tiles, at_step(gates, step));
-    const float bias = load_shared(biases + 32 * step);
+    bias = load_shared(biases + 32 * step);
+  }
+  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4],
+                                       const std::uint32_t (&tiles)[4], float bias,
+                                       ChannelStep& x) const {
     const std::uint32_t at = at_step(keys, step);
     load_tiles(x.k, at);
     load_tiles(x.q, at + StagePlan::kQuery - StagePlan::kKeys);
@@ -152,18 +156,21 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
 #pragma unroll 1
   for (;; ++count) {
     const Turn<kStages> turn(count);
-    // Until q has been summed and may be overwritten, and the rows past a tail are blanked.
+    // Until q has been summed and may be overwritten, and the rows past a tail are blanked. The
+    // scalars have waited for the boxes, and what they saw then is seen here.
     wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
     const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
     if (load_shared(board + BoardPlan::kExists) == 0.0f) break;
-    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
     const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
     const Preparer preparer(fresh_lane(), unit, stage, board, part);
-    // Rolled up: the loops of all roles together have to fit the instruction cache.
-#pragma unroll 1
+    std::uint32_t tiles[kSteps][4];
+    float bias[kSteps];
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) preparer.load_gates(step, tiles[step], bias[step]);
+#pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       ChannelStep x;
-      preparer.load(step, ones, x);
+      preparer.load(step, ones, tiles[step], bias[step], x);
       __syncwarp();  // every lane has read its rows
       preparer.store(step, x);
     }

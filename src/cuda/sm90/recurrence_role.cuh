@@ -327,7 +327,7 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
     const Turn<kStages> turn(count);
     const Turn<2> out_turn(count);
     const std::uint32_t stage = stage_of(shared, count);
-    wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+    // The values are there too: who arrives here has waited for the scalars, and they for the boxes.
     wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
     TokensTile o;
     std::uint32_t operand[8];
