@@ -7,9 +7,9 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// What a chain costs beside its chunks, in chunks: bringing its state in and out, and rows of a tail
-// one by one. On an H200, blocks with 19 chains of 9 chunks lose 1.7 a chain, blocks with 6 chains of
-// 32 and no tails 1.3.
+// What a chain costs beside its chunks, in chunks: bringing its state in and out, and rows of a
+// tail one by one. On an H200, blocks with 19 chains of 9 chunks lose 1.7 a chain, blocks with 6
+// chains of 32 and no tails 1.3.
 inline constexpr std::int64_t kChainCost = 2;
 FLASH_KDA_HOST_DEVICE constexpr std::int64_t cost_of_chain(std::int64_t tokens) {
   return (tokens + kChunk - 1) / kChunk + kChainCost;

@@ -19,8 +19,8 @@ struct StoredAkk {
   std::uint32_t score;
 };
 
-// kBounded: Akk_ij = beta_i n_i n_j s_ij from products s of keys that are not normalised, the factors
-// of tokens and the address of a RawScorePlan.
+// kBounded: Akk_ij = beta_i n_i n_j s_ij from products s of keys that are not normalised, the
+// factors of tokens and the address of a RawScorePlan.
 struct RawAkk {
   std::uint32_t scores;
   std::uint32_t factors;  // of the stage: kNorm and kValueScale, beta n
@@ -153,8 +153,8 @@ __device__ __forceinline__ SmallLower load_small_lower(int lane, RawAkk akk) {
   return lower;
 }
 
-// Rows 16-31 and columns 0-15, as right operands that are L^T: rows 0-7 and 8-15 of columns 0-7, then
-// of columns 8-15.
+// Rows 16-31 and columns 0-15, as right operands that are L^T: rows 0-7 and 8-15 of columns 0-7,
+// then of columns 8-15.
 __device__ __forceinline__ void load_lower(int lane, StoredAkk akk, std::uint32_t (&lower)[4]) {
   load_tiles(lower, akk.score + ScorePlan::kLower + block_piece(lane % 16, lane / 16));
 }
@@ -264,12 +264,14 @@ __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t 
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const std::uint32_t columns = shared + SharedPlan::kColumns;
       if constexpr (kForm == GateForm::kBounded) {
-        const RawAkk akk = {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes, stage};
+        const RawAkk akk = {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes,
+                            stage};
         store_key_factors(lane, akk.scores, stage, NormRule(p.inputs.qk_norm));
         __syncwarp();
         invert_unit_lower(lane, akk, columns, stage);
       } else {
-        invert_unit_lower(lane, StoredAkk{shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes},
+        invert_unit_lower(lane,
+                          StoredAkk{shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes},
                           columns, stage);
       }
       publish_to_async_proxy();

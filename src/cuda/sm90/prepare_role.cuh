@@ -56,9 +56,9 @@ struct Preparer {
   float unit;
   std::uint32_t stage;
   std::uint32_t biases;  // of this lane's channel of step 0
-  std::uint32_t keys;   // this lane's row of step 0, of keys; the queries' is kHalfTile behind
-  std::uint32_t gates;  // and of the gate
-  int first_piece;      // groups of 8 channels before the warp's
+  std::uint32_t keys;    // this lane's row of step 0, of keys; the queries' is kHalfTile behind
+  std::uint32_t gates;   // and of the gate
+  int first_piece;       // groups of 8 channels before the warp's
 
   __device__ __forceinline__ Preparer(int lane, float unit, std::uint32_t stage,
                                       std::uint32_t board, int part)
@@ -147,8 +147,8 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
   const float unit = BoundedGate::unit(p.inputs);
   std::uint32_t ones[4];
   make_lower_ones(ones);
-  // Two of them are constants, of which ptxas makes copies for every product, 12 moves a step, unless
-  // it does not know them: a zero that it cannot see through.
+  // Two of them are constants, of which ptxas makes copies for every product, 12 moves a step,
+  // unless it does not know them: a zero that it cannot see through.
   const std::uint32_t zero = static_cast<std::uint32_t>(fresh_lane()) / 32;
 #pragma unroll
   for (int r = 0; r < 4; ++r) ones[r] += zero;

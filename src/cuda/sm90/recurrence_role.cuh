@@ -260,8 +260,7 @@ __device__ __forceinline__ bool wait_for_tiles(std::uint32_t shared, std::uint32
 }
 
 __device__ __forceinline__ std::uint32_t stage_of(std::uint32_t shared, std::uint32_t count) {
-  return make_uniform(shared + SharedPlan::kStage +
-                      Turn<kStages>(count).slot * StagePlan::kBytes);
+  return make_uniform(shared + SharedPlan::kStage + Turn<kStages>(count).slot * StagePlan::kBytes);
 }
 // The stage kScoresAhead chunks after that of `stage`.
 __device__ __forceinline__ std::uint32_t stage_ahead(std::uint32_t shared, std::uint32_t stage) {
@@ -327,7 +326,8 @@ __device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t
     const Turn<kStages> turn(count);
     const Turn<2> out_turn(count);
     const std::uint32_t stage = stage_of(shared, count);
-    // The values are there too: who arrives here has waited for the scalars, and they for the boxes.
+    // The values are there too: who arrives here has waited for the scalars, and they for the
+    // boxes.
     wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
     TokensTile o;
     std::uint32_t operand[8];

@@ -2,10 +2,10 @@
 // a tail that belong to nobody are blanked.
 #pragma once
 
+#include "cuda/sm90/decays.cuh"
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/smem_plan.cuh"
-#include "cuda/sm90/decays.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -60,8 +60,9 @@ __device__ __forceinline__ void scale_queries(const FusedParams& p, int lane, st
   if (lane < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
 }
 
-// Beta of a token as the caller has it, on its way: the first instruction that looks at a half waits
-// for memory. Halves, so that bf16 and fp32 do not meet in one register, which would wait too.
+// Beta of a token as the caller has it, on its way: the first instruction that looks at a half
+// waits for memory. Halves, so that bf16 and fp32 do not meet in one register, which would wait
+// too.
 struct RawBeta {
   std::uint32_t high = 0;
   std::uint32_t low = 0;  // 0 where the caller has bf16
@@ -73,8 +74,7 @@ __device__ __forceinline__ RawBeta load_raw_beta(const FusedParams& p, const Wor
   const RowTensor& beta = p.inputs.beta;
   RawBeta raw;
   if (row >= item.tokens(c)) return raw;
-  const std::int64_t at =
-      row_start(beta, item.batch_row, item.first + c * kChunk + row, item.head);
+  const std::int64_t at = row_start(beta, item.batch_row, item.first + c * kChunk + row, item.head);
   const auto* halves = static_cast<const std::uint16_t*>(beta.data);
   const bool is_wide = beta.dtype == DType::kF32;
   raw.high = halves[is_wide ? 2 * at + 1 : at];
@@ -82,14 +82,16 @@ __device__ __forceinline__ RawBeta load_raw_beta(const FusedParams& p, const Wor
   return raw;
 }
 
-// The gate of an item's head, of channels 2 i and 2 i + 1 for the warp's lane i: 64 channels a warp.
+// The gate of an item's head, of channels 2 i and 2 i + 1 for the warp's lane i: 64 channels a
+// warp.
 struct BoardOfHead {
   BoundedGate gate;
   float2 bias;
 
   __device__ __forceinline__ BoardOfHead(const TokenInputs& in, int head, int half)
       : gate(in, head) {
-    const std::int64_t channel = static_cast<std::int64_t>(head) * kDim + 64 * half + 2 * lane_index();
+    const std::int64_t channel =
+        static_cast<std::int64_t>(head) * kDim + 64 * half + 2 * lane_index();
     bias = {gate.bias(load_bias(in, channel)), gate.bias(load_bias(in, channel + 1))};
   }
   __device__ __forceinline__ void store(std::uint32_t board, int half) const {

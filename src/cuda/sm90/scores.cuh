@@ -53,8 +53,8 @@ __device__ __forceinline__ float keep_lower(float x, int row, int column) {
   return x;
 }
 
-// A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input, which does not read
-// what lies above the diagonal or on it.
+// A diagonal block of Akk, fp32, into columns 16 `block` of the inverse's input, which does not
+// read what lies above the diagonal or on it.
 __device__ __forceinline__ void store_diagonal_kk(int lane, std::uint32_t diagonal, int block,
                                                   const float (&x)[8], float2 beta,
                                                   const float4& norm) {

@@ -53,8 +53,8 @@ struct BoardPlan {
   static constexpr std::uint32_t kBytes = kExists + 12;
 };
 
-// kBounded: products of keys with keys as they come from the accumulators, fp32 [32][32] of which the
-// lower triangle is there. The 16-byte piece p of row r lies at p ^ (r % 8).
+// kBounded: products of keys with keys as they come from the accumulators, fp32 [32][32] of which
+// the lower triangle is there. The 16-byte piece p of row r lies at p ^ (r % 8).
 struct RawScorePlan {
   static constexpr std::uint32_t kRow = 4 * kChunk;
   static constexpr std::uint32_t kBytes = kChunk * kRow;
@@ -71,24 +71,24 @@ struct SharedPlan {
   static_assert(kRawScore + kPairs * RawScorePlan::kBytes <= kPartial + kPairs * kPartialBytes);
   static constexpr std::uint32_t kScore = kPartial + kPairs * kPartialBytes;
   static constexpr std::uint32_t kColumns = kScore + kPairs * ScorePlan::kBytes;  // fp16 [4][8][8]
-  static constexpr std::uint32_t kBias = kColumns + 512;  // fp32 [4 warps][64]; kGeneral
-  static constexpr std::uint32_t kOrder = kBias + 1024;   // int16 [kMaxSorted]: sequences
+  static constexpr std::uint32_t kBias = kColumns + 512;            // fp32 [4 warps][64]; kGeneral
+  static constexpr std::uint32_t kOrder = kBias + 1024;             // int16 [kMaxSorted]: sequences
   static constexpr std::uint32_t kShare = kOrder + 2 * kMaxSorted;  // of the work: share.cuh
   static constexpr std::uint32_t kOutPlace = kShare + 48;           // of the chunk in each stage
   static constexpr std::uint32_t kRound =
-      kOutPlace + 16 * kStages;                            // int32 by warp of the recurrence
-  static constexpr std::uint32_t kProgress = kRound + 32;  // Progress, the same
+      kOutPlace + 16 * kStages;                                 // int32 by warp of the recurrence
+  static constexpr std::uint32_t kProgress = kRound + 32;       // Progress, the same
   static constexpr std::uint32_t kChunks = kProgress + 8 * 16;  // uint32
   static constexpr std::uint32_t kItems = (kChunks + 8 + 15) / 16 * 16;  // WorkItem [kListedItems]
   static constexpr std::uint32_t kItemBytes = 48;
   static constexpr std::uint32_t kBarrier = kItems + kListedItems * kItemBytes;
 
   // Barriers, 8 bytes each. Arrivals in brackets.
-  static constexpr std::uint32_t kRaw = kBarrier;                 // [1 + bytes] tiles have landed
-  static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;    // [2] scalars are there
+  static constexpr std::uint32_t kRaw = kBarrier;                  // [1 + bytes] tiles have landed
+  static constexpr std::uint32_t kNormed = kRaw + 8 * kStages;     // [2] scalars are there
   static constexpr std::uint32_t kStored = kNormed + 8 * kStages;  // [8] tiles are there; kBounded
   static constexpr std::uint32_t kReady = kStored + 8 * kStages;   // [3] operands are there
-  static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;   // [8] stage may be refilled
+  static constexpr std::uint32_t kEmpty = kReady + 8 * kStages;    // [8] stage may be refilled
   static constexpr std::uint32_t kScoreFull = kEmpty + 8 * kStages;      // [1 or 2] by score buffer
   static constexpr std::uint32_t kScoreEmpty = kScoreFull + 8 * kPairs;  // [1]
   static constexpr std::uint32_t kOutFull = kScoreEmpty + 8 * kPairs;    // [8] by output buffer

@@ -118,8 +118,9 @@ __device__ __forceinline__ void for_rounds(Visit visit) {
   for (int round = 0; round < block_share().rounds; ++round) visit(round);
 }
 
-// This thread in the block, and among those of the recurrence. Read anew at every call: what is made
-// of it at the ends of a chain would otherwise be kept, and spilled, through the loop over chunks.
+// This thread in the block, and among those of the recurrence. Read anew at every call: what is
+// made of it at the ends of a chain would otherwise be kept, and spilled, through the loop over
+// chunks.
 __device__ __forceinline__ int fresh_thread() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
