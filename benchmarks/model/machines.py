@@ -70,30 +70,21 @@ TRANSFER_US = 0.6  # a box from memory, or to it, without load: assumed, not mea
 
 
 class Calibration:
-    """Cycles between two instructions of a warp, from one measurement of an older kernel.
+    """Cycles between two instructions of a warp, from one measurement of the kernel.
 
-    The facts (measured.json, an H200): a chunk took 4,400 cycles; the recurrence waited for operands
-    35 % of them and prepare worked 80 % of them; the warps that compute norms were, with prepare, the
-    slowest roles: taken as working all the time. The rest of the recurrence's time goes to its
-    products, for both warpgroups one after the other. The inverse was not measured: as the scalars.
-    Launches, the search for a share and the ends of chains: what is left of 1 x 1024, 2048 and 4096
-    tokens after their chunks, 20 us.
+    The facts (measured.json, an H200): how long a chunk took, and which part of that time each role did
+    not wait for another. The recurrence's time less its products, for both warpgroups one after the
+    other, goes to its instructions. Launches, the search for a share and the ends of chains: what is
+    left of short calls after their chunks.
     """
 
     def __init__(self):
         self.facts = load_json(MEASURED)
         chunk, roles = self.facts["cycles_per_chunk"], self.facts["roles"]
-
-        def pace(role, cycles):
-            return cycles * roles[role]["warps"] / roles[role]["instructions"]
-
-        products = tensor_cycles(roles["recurrence"], H200)
-        self.pace = {
-            "recurrence": pace("recurrence", (1 - self.facts["recurrence_waits"]) * chunk - products),
-            "prepare": pace("prepare", self.facts["prepare_works"] * chunk),
-            "scalars": pace("scalars", chunk),
-            "inverse": pace("scalars", chunk),
-        }
+        cycles = {role: works * chunk for role, works in self.facts["works"].items()}
+        cycles["recurrence"] -= tensor_cycles(roles["recurrence"], H200)
+        self.pace = {role: time * roles[role]["warps"] / roles[role]["instructions"]
+                     for role, time in cycles.items()}
         self.overhead_us = self.facts["overhead_us"]
 
     def alone(self, role, instructions, counts, machine):

@@ -20,14 +20,16 @@ class Protocol:
 def predecessors(role, c, p):
     """What has to be over before `role` begins chunk c."""
     ahead = p.scores_ahead
-    inverse = [("prepare", c), ("inverse", c - 1)] + ([("recurrence", c - ahead)] if ahead else [])
-    recurrence = [("inverse", c), ("recurrence", c - 1), ("store", c - p.outs)]
+    # A score buffer is free once the inverse has read it: whoever stores scores waits for that. The
+    # recurrence does so at the end of a chunk, by when it is.
+    prepare = [] if ahead else [("inverse", c - p.scores)]
+    inverse = [("recurrence", c - ahead)] if ahead else []
     return {
         "load": [("recurrence", c - p.stages)],
         "scalars": [("load", c), ("scalars", c - 1)],
-        "prepare": [("scalars", c), ("prepare", c - p.prepare_turns), ("inverse", c - p.scores)],
-        "inverse": inverse,
-        "recurrence": recurrence + ([("prepare", c + ahead)] if ahead else []),
+        "prepare": [("scalars", c), ("prepare", c - p.prepare_turns)] + prepare,
+        "inverse": [("prepare", c), ("inverse", c - 1)] + inverse,
+        "recurrence": [("inverse", c), ("recurrence", c - 1), ("store", c - p.outs)],
         "store": [("recurrence", c), ("store", c - 1)],
     }[role]
 
@@ -57,7 +59,7 @@ def simulate(roles, protocol, chunks=48):
     while len(finished) < len(ORDER) * chunks:
         for role in ORDER:
             c = next_chunk[role]
-            while c < chunks and all(not 0 <= before < chunks or (name, before) in done
+            while c < chunks and all(before < 0 or (name, before) in done
                                      for name, before in predecessors(role, c, protocol)):
                 running[role, c] = max(roles[role].alone, 1e-9)
                 c += 1

@@ -17,24 +17,22 @@ def read(path):
 
 
 class Calibrated(unittest.TestCase):
-    """The older kernel: one group prepared."""
+    """The kernel that was measured."""
 
     def setUp(self):
-        self.model = predict.Model(machines.Calibration().facts["roles"],
-                                   pipeline.Protocol(scores_ahead=0))
+        self.model = predict.Model(machines.Calibration().facts["roles"])
         self.facts = self.model.calibration.facts
-        self.run = self.model.run(machines.H200, 96)
+        self.run = self.model.run(machines.H200, 132)
 
     def test_gives_back_what_was_measured(self):
-        self.assertAlmostEqual(self.run.cycles_per_chunk / self.facts["cycles_per_chunk"], 1, delta=0.02)
-        self.assertAlmostEqual(self.run.working["prepare"], self.facts["prepare_works"], delta=0.02)
-        self.assertAlmostEqual(self.run.working["recurrence"], 1 - self.facts["recurrence_waits"],
-                               delta=0.02)
+        self.assertAlmostEqual(self.run.cycles_per_chunk / self.facts["cycles_per_chunk"], 1, delta=0.05)
+        for role, works in self.facts["works"].items():
+            self.assertAlmostEqual(self.run.working[role], works, delta=0.05, msg=role)
 
     def test_gives_the_times_of_that_kernel(self):
-        """Of shapes that were not looked at for it: within 15 %. No cut of one sequence was proven."""
+        """Of shapes that were not looked at for it: within 15 %."""
         for shape in predict.HEADLINE:
-            predicted = self.model.milliseconds(shape, machines.H200, proven=False)
+            predicted = self.model.milliseconds(shape, machines.H200)
             self.assertAlmostEqual(self.facts["milliseconds"][shape.key()] / predicted, 1, delta=0.15,
                                    msg=shape.key())
 
