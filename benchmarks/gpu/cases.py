@@ -57,7 +57,7 @@ def all_cases():
             add("short", f"1 x {tokens}", heads, [tokens], state="both")
     for length, sequences in ((1, 64), (7, 64), (63, 64), (1, 256)):
         add("residual", f"{sequences} x {length}", 32, [length] * sequences, state="both")
-    for heads, lengths in ((96, [8192]), (8, [8192])):
+    for heads, lengths in ((96, [8192]), (32, [8192]), (8, [8192])):
         add("slow", "fixed 8192 slow gates", heads, lengths, gate="slow")
     for tokens, heads in ((8192, 4), (8192, 8), (8192, 16), (65536, 4)):
         for gate in ("published", "slow", "mixed", "slow channels"):

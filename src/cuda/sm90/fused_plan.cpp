@@ -12,15 +12,15 @@
 namespace flash_kda::cuda::sm90 {
 namespace {
 
-// With fewer chains most multiprocessors idle where parts have to wait. Measured on an H200
-// (BENCHMARK_H200.md): one sequence of 8192 tokens takes 0.53 against 0.63 ms with 32 heads, 0.87
-// against 0.64 with 64; 4 of 2048 with 12 heads (48 chains) 0.22 against 0.18.
-constexpr std::int64_t kMinItems = 40;
+// With fewer chains most multiprocessors idle where parts have to wait: a sequence of 8192 tokens is
+// then 257 chunks in a row, about 0.48 ms on an H200 whatever the number of heads, and the two
+// kernels take 0.43 ms for 24 heads, 0.53 for 32 (BENCHMARK_H200.md).
+constexpr std::int64_t kMinItems = 32;
 static_assert(kMinItems <= 64, "chains left to the two kernels are bits of one word");
-// Cycles of a chunk on an H200: 0.65 ms for the 257 of 96 sequences of 8192 tokens, at 1.75 GHz.
-constexpr double kChunkCycles = 4400;
-// What the kernel in front and empty launches of the two kernels cost, in chunks (estimated).
-constexpr std::int64_t kExtraLaunches = 5;
+// Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
+constexpr double kChunkCycles = 3150;
+// What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
+constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
 // take 0.20 ms, two kernels 0.25; of 7 tokens 0.16 against 0.13.
 constexpr std::int64_t kMinTokens = kChunk;

@@ -270,12 +270,12 @@ Problem chains(std::int64_t tokens, std::int64_t heads) {
 
 TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
   for (const auto& [tokens, heads] :
-       {std::pair{1024, 4}, {8192, 4}, {8192, 32}, {65536, 8}, {1 << 20, 1}}) {
+       {std::pair{1024, 4}, {8192, 4}, {8192, 24}, {65536, 8}, {1 << 20, 1}}) {
     EXPECT_TRUE(prefers_both(chains(tokens, heads), {}, kH200)) << tokens << " x " << heads;
   }
   // A chain of 4 chunks is no longer than a share of 2, the least, with its replay.
   EXPECT_FALSE(prefers_both(chains(128, 4), {}, kH200));
-  EXPECT_FALSE(prefers_both(chains(8192, 40), {}, kH200));
+  EXPECT_FALSE(prefers_both(chains(8192, 32), {}, kH200));
   EXPECT_FALSE(prefers_both(chains(8192, 4), {.cuts = Cuts::kExact}, kH200));
 }
 
