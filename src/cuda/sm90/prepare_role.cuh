@@ -177,12 +177,13 @@ __device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t 
     publish_to_async_proxy();
     warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
   }
-  // As many more as the recurrence looks ahead, which do not exist. The chunks before them in their
-  // stages may still be in the hands of slower warps.
+  // As many more as the recurrence looks ahead, which do not exist. Once the chunks before them in
+  // their stages are given back: some of these may still be in the hands of slower warps, and the
+  // recurrence has to have seen them stored before the barrier goes on.
   if (lane_index() == 0) block_chunks() = count;
   for (std::uint32_t c = count; c < count + kScoresAhead; ++c) {
     const Turn<kStages> turn(c);
-    wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity ^ 1);
+    wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
     warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
   }
 }
