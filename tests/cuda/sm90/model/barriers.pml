@@ -1,20 +1,17 @@
 /* The barriers of one block of the fused kernel, for every order of its warps and copies.
  *
- * check_model.py gives the constants, read from the sources: STAGES, PAIRS, OUTS, the arrivals
- * RAW_ARRIVALS .. OUT_EMPTY_ARRIVALS; and GENERAL, the gate form, CHUNKS and FIRST. Data are
- * shadows: a region knows the chunk that it holds, and whoever reads it looks when it begins and
- * again when it ends. Fences between proxies are left to the emulator's checker.
+ * check_model.py gives the constants, read from the sources: STAGES, PAIRS, OUTS, PREPARE_WARPS,
+ * SCORES_AHEAD, the arrivals RAW_ARRIVALS .. OUT_EMPTY_ARRIVALS; and GENERAL, the gate form, CHUNKS
+ * and FIRST. Data are shadows: a region knows the chunk that it holds, and whoever reads it looks.
+ * Fences between proxies are left to the emulator's checker.
  *
- * The eight warps of the recurrence are two here: any one of them, and the other seven as the last
- * of them. A barrier cannot tell how the seven arrive, only when the last does, and they arrive at
- * every barrier in the same order.
- *
- * Comments "file wait barrier" name the statement of a source that a step stands for; the test fails
- * when a source has others. Each is also a mutant, which leaves it out; 101 and up are barriers that
- * expect an arrival less.
+ * Comments "file wait barrier" name the statement of a source that a step stands for; the test
+ * fails when a source has others. Each is also a mutant, which leaves it out; 101 and up are
+ * barriers that expect an arrival less.
  */
-/* CHUNKS in two items, the first of FIRST; both end with a tail. */
-#define TAIL(c) ((c) == FIRST - 1 || (c) == CHUNKS - 1)
+/* CHUNKS in two items, the first of FIRST; both end with a tail. Or STAGES, or any number below:
+ * so few do not hold back the ends of the roles. */
+#define TAIL(c) ((c) == FIRST - 1 || (c) == chunks - 1)
 #define RECURRENCE_WARPS 8
 
 #if GENERAL
@@ -22,7 +19,7 @@
 #define KEY_WARPS 1   /* warps that store Akk of a chunk, and factors of keys */
 #define QUERY_WARPS 1 /* warps that store Aqk of a chunk */
 #else
-#define REWRITES 4
+#define REWRITES PREPARE_WARPS
 #define KEY_WARPS 2
 #define QUERY_WARPS 2
 #endif
@@ -31,27 +28,30 @@
 
 #define RAW(s) (s)
 #define NORMED(s) (STAGES + (s))
-#define READY(s) (2 * STAGES + (s))
-#define EMPTY(s) (3 * STAGES + (s))
-#define SCORE_FULL(b) (4 * STAGES + (b))
-#define SCORE_EMPTY(b) (4 * STAGES + PAIRS + (b))
-#define OUT_FULL(b) (4 * STAGES + 2 * PAIRS + (b))
-#define OUT_EMPTY(b) (4 * STAGES + 2 * PAIRS + OUTS + (b))
-#define BARRIERS (4 * STAGES + 2 * PAIRS + 2 * OUTS)
+#define STORED(s) (2 * STAGES + (s)) /* !GENERAL */
+#define READY(s) (3 * STAGES + (s))
+#define EMPTY(s) (4 * STAGES + (s))
+#define SCORE_FULL(b) (5 * STAGES + (b))
+#define SCORE_EMPTY(b) (5 * STAGES + PAIRS + (b))
+#define OUT_FULL(b) (5 * STAGES + 2 * PAIRS + (b))
+#define OUT_EMPTY(b) (5 * STAGES + 2 * PAIRS + OUTS + (b))
+#define BARRIERS (5 * STAGES + 2 * PAIRS + 2 * OUTS)
 
 byte mutant; /* 0: none */
+byte chunks;
 byte generation[BARRIERS];
 byte pending[BARRIERS];
 byte flying[STAGES]; /* chunk + 1 of the boxes that the raw barrier still expects */
 
 #define COUNT(b)                                                                            \
   ((b) < NORMED(0) -> RAW_ARRIVALS :                                                        \
-  ((b) < READY(0) -> NORMED_ARRIVALS - (mutant == 101) :                                    \
+  ((b) < STORED(0) -> NORMED_ARRIVALS - (mutant == 101) :                                   \
+  ((b) < READY(0) -> STORED_ARRIVALS - (mutant == 106) :                                    \
   ((b) < EMPTY(0) -> READY_ARRIVALS - (mutant == 102) :                                     \
   ((b) < SCORE_FULL(0) -> EMPTY_ARRIVALS - (mutant == 103) :                                \
   ((b) < SCORE_EMPTY(0) -> SCORE_FULL_ARRIVALS - (mutant == 104 && SCORE_FULL_ARRIVALS > 1) : \
   ((b) < OUT_FULL(0) -> SCORE_EMPTY_ARRIVALS :                                              \
-  ((b) < OUT_EMPTY(0) -> OUT_FULL_ARRIVALS - (mutant == 105) : OUT_EMPTY_ARRIVALS)))))))
+  ((b) < OUT_EMPTY(0) -> OUT_FULL_ARRIVALS - (mutant == 105) : OUT_EMPTY_ARRIVALS))))))))
 
 inline complete_if_done(b) {
   if
@@ -91,7 +91,13 @@ byte keys[STAGES];      /* warps that have stored their factors of keys */
 byte queries[STAGES];   /* warps that have stored their part of Aqk */
 byte score_has[PAIRS];
 byte score_parts[PAIRS];
+#if GENERAL
 byte exchange_has[2];
+#else
+byte board[2 * STAGES]; /* chunk + 1 of each half; of the first, chunks + 1: does not exist */
+byte block_chunks = 255;
+#define BOARD(c, half) board[2 * STAGE(c) + (half)]
+#endif
 byte out_has[OUTS];
 byte out_parts[OUTS];
 
@@ -122,13 +128,11 @@ inline store_outputs(c, warps) {
   fi
 }
 
-/* --- Named barriers: of the four warps of a group or, under kGeneral, the two of a pair; and of the
- * two warps that store Akk. */
+/* --- Named barriers: under kGeneral of the two warps of a pair; else of the two of a warpgroup of
+ * the recurrence that store Akk. */
 
-#define GROUP(group) (group)
-#define SCORES(group) (2 + (group))
-byte met[4];
-bit met_turn[4];
+byte met[2];
+bit met_turn[2];
 inline meet(which, times, warps, turn) {
   turn = met_turn[which];
   met[which] = met[which] + times;
@@ -139,8 +143,10 @@ inline meet(which, times, warps, turn) {
 }
 #define have_met(site, which, turn) (mutant == site || met_turn[which] != turn)
 
-/* --- Roles. A step begins with what it waits for and ends before the next wait, or in the middle
- * of a read: what lies between can be moved to its begin or its end without a difference to others. */
+/* --- Roles. A step is waits, what the warp then reads and writes, and its arrivals before the next
+ * wait. Waits change nothing that others see, so a warp that waits for one after the other, or
+ * reads for long, is one whose step comes late. Were a phase to go by meanwhile that it waits for,
+ * it would not reach its end, which is an error too. */
 
 /* Boxes of stage 0 land some time, those of the others at once: landing late makes no difference
  * to readers that may themselves be late. */
@@ -162,7 +168,7 @@ proctype Transfers() {
   byte c, out;
   do
   :: d_step { /* io_roles wait empty, expect raw */
-       c < CHUNKS && out + STAGES >= c && may_pass(2, EMPTY(STAGE(c)), c / STAGES) ->
+       c < chunks && out + STAGES >= c && may_pass(2, EMPTY(STAGE(c)), c / STAGES) ->
        passed(2, EMPTY(STAGE(c)), c / STAGES);
        assert(flying[STAGE(c)] == 0);
        has[STAGE(c)] = 0;
@@ -179,17 +185,14 @@ proctype Transfers() {
        c++
      }
   :: d_step { /* io_roles wait out_full */
-       out < CHUNKS && (out + STAGES < c || c == CHUNKS) &&
+       out < chunks && (out + STAGES < c || c == chunks) &&
          may_pass(13, OUT_FULL(out % OUTS), out / OUTS + 1) ->
        passed(13, OUT_FULL(out % OUTS), out / OUTS + 1);
-       assert(holds_outputs(out))
-     }
-     d_step {
        assert(holds_outputs(out));
        arrive(61, OUT_EMPTY(out % OUTS), out / OUTS, 1); /* io_roles arrive out_empty */
        out++
      }
-  :: out == CHUNKS -> break
+  :: out == chunks -> break
   od
 }
 
@@ -197,17 +200,32 @@ proctype Scalars(byte sub) {
   byte c;
   do
   :: d_step { /* scalars_role wait raw */
-       c < CHUNKS && may_pass(3, RAW(STAGE(c)), c / STAGES + 1) ->
+       c < chunks && may_pass(3, RAW(STAGE(c)), c / STAGES + 1) ->
        passed(3, RAW(STAGE(c)), c / STAGES + 1);
-       assert(holds_raw(c))
-     }
-     d_step {
        assert(holds_raw(c));
-       add_factors(c, (sub == 0 -> UPPER_FACTORS : (TAIL(c) -> LOWER_FACTORS | BLANKED : LOWER_FACTORS)));
+       add_factors(c, (sub == 0 -> UPPER_FACTORS :
+                       (TAIL(c) -> LOWER_FACTORS | BLANKED : LOWER_FACTORS)));
+#if !GENERAL
+       BOARD(c, sub) = c + 1;
+#endif
        arrive(53, NORMED(STAGE(c)), c / STAGES, 1); /* scalars_role arrive normed */
        c++
      }
-  :: c == CHUNKS -> break
+#if GENERAL
+  :: c == chunks -> break
+#else
+  :: d_step { /* scalars_role wait empty: for the chunk that does not exist */
+       c == chunks && may_pass(15, EMPTY(STAGE(c)), c / STAGES) ->
+       passed(15, EMPTY(STAGE(c)), c / STAGES);
+       if
+       :: sub == 0 -> BOARD(c, 0) = c + 1
+       :: else
+       fi;
+       arrive(64, NORMED(STAGE(c)), c / STAGES, 1); /* scalars_role arrive normed */
+       c++
+     }
+  :: c > chunks -> break
+#endif
   od
 }
 
@@ -215,63 +233,56 @@ proctype Inverse() {
   byte c;
   do
   :: d_step { /* inverse_role wait score_full */
-       c < CHUNKS && may_pass(4, SCORE_FULL(c % PAIRS), c / PAIRS + 1) ->
+       c < chunks && may_pass(4, SCORE_FULL(c % PAIRS), c / PAIRS + 1) ->
        passed(4, SCORE_FULL(c % PAIRS), c / PAIRS + 1);
-       assert(holds_scores(c) && has[STAGE(c)] == c + 1 && has_keys(c))
-     }
-     d_step {
-       assert(holds_scores(c) && has[STAGE(c)] == c + 1);
+       assert(holds_scores(c) && has[STAGE(c)] == c + 1 && has_keys(c));
        add_factors(c, INVERTED);
        arrive(54, SCORE_EMPTY(c % PAIRS), c / PAIRS, 1); /* inverse_role arrive score_empty */
        arrive(55, READY(STAGE(c)), c / STAGES, 1);       /* inverse_role arrive ready */
        c++
      }
-  :: c == CHUNKS -> break
+  :: c == chunks -> break
   od
 }
 
-/* Prepare takes chunks in turns: even ones group 0, odd ones group 1. */
-inline read_and_rewrite(c, parts) {
-  passed(5, RAW(STAGE(c)), c / STAGES + 1);
-  passed(6, NORMED(STAGE(c)), c / STAGES + 1);
-  assert(has[STAGE(c)] == c + 1 && is_blank(c));
-  assert(has_factors(c, UPPER_FACTORS | LOWER_FACTORS));
-  rewritten[STAGE(c)] = rewritten[STAGE(c)] + parts
-}
-#define may_rewrite(c) \
-  (may_pass(5, RAW(STAGE(c)), c / STAGES + 1) && may_pass(6, NORMED(STAGE(c)), c / STAGES + 1))
 #define may_store_scores(c) may_pass(8, SCORE_EMPTY(c % PAIRS), c / PAIRS)
 
 #if GENERAL
-/* Groups are pairs of warps, each of which has summed half of the scores. They add up in turns. */
+/* Pairs of warps take chunks in turns: even ones pair 0, odd ones pair 1. Each warp of a pair has
+ * summed half of the scores; they add up in turns. */
 #define ADDS(c, warp) (((c) / PAIRS & 1) == (warp))
-proctype Prepare(byte group, warp) {
-  byte c = group;
+proctype Prepare(byte pair, warp) {
+  byte c = pair;
   bit turn;
   do
   :: d_step { /* prepare_pairs wait raw, normed */
-       c < CHUNKS && may_rewrite(c) ->
-       read_and_rewrite(c, 1);
+       c < chunks && may_pass(5, RAW(STAGE(c)), c / STAGES + 1) &&
+         may_pass(6, NORMED(STAGE(c)), c / STAGES + 1) ->
+       passed(5, RAW(STAGE(c)), c / STAGES + 1);
+       passed(6, NORMED(STAGE(c)), c / STAGES + 1);
+       assert(has[STAGE(c)] == c + 1 && is_blank(c));
+       assert(has_factors(c, UPPER_FACTORS | LOWER_FACTORS));
+       rewritten[STAGE(c)]++;
        if
-       :: !ADDS(c, warp) -> exchange_has[group] = c + 1
+       :: !ADDS(c, warp) -> exchange_has[pair] = c + 1
        :: else
        fi;
-       meet(GROUP(group), 1, 2, turn) /* prepare_pairs meet pair */
+       meet(pair, 1, 2, turn) /* prepare_pairs meet pair */
      }
      if
      :: d_step {
-          !ADDS(c, warp) && have_met(7, GROUP(group), turn) ->
+          !ADDS(c, warp) && have_met(7, pair, turn) ->
           arrive(56, READY(STAGE(c)), c / STAGES, 1); /* prepare_pairs arrive ready */
           c = c + 2
         }
      :: d_step {
-          ADDS(c, warp) && have_met(7, GROUP(group), turn) ->
-          assert(exchange_has[group] == c + 1)
+          ADDS(c, warp) && have_met(7, pair, turn) ->
+          assert(exchange_has[pair] == c + 1)
         }
         d_step { /* prepare_pairs wait score_empty */
           may_store_scores(c) ->
           passed(8, SCORE_EMPTY(c % PAIRS), c / PAIRS);
-          assert(exchange_has[group] == c + 1 && is_rewritten(c));
+          assert(exchange_has[pair] == c + 1 && is_rewritten(c));
           keys[STAGE(c)]++;
           store_scores(c);
           arrive(57, SCORE_FULL(c % PAIRS), c / PAIRS, 1) /* prepare_pairs arrive score_full */
@@ -283,71 +294,22 @@ proctype Prepare(byte group, warp) {
           c = c + 2
         }
      fi
-  :: c >= CHUNKS -> break
+  :: c >= chunks -> break
   od
 }
-#else
-/* Warps 2 and 3 of a group are one here, the last of them, as seven of the recurrence are. Warps 0
- * and 1 are alike: it is enough to let the first step first. */
-byte steps[4];
-#define step_of(group, warp) steps[2 * (group) + (warp)]
-#define is_turn(group, warp) (warp != 1 || step_of(group, 1) < step_of(group, 0))
 
-proctype Prepare(byte group, warp) {
-  byte c = group;
-  bit turn;
-  do
-  :: d_step { /* prepare_role wait raw, normed */
-       c < CHUNKS && is_turn(group, warp) && may_rewrite(c) ->
-       read_and_rewrite(c, (warp == 2 -> 2 : 1));
-       meet(GROUP(group), (warp == 2 -> 2 : 1), 4, turn); /* prepare_role meet prepare */
-       if
-       :: warp < 2 -> step_of(group, warp)++
-       :: else
-       fi
-     }
-     if /* products of the chunk's tiles, then Aqk of warps 2 and 3, Akk of warps 0 and 1 */
-     :: d_step {
-          warp == 2 && have_met(7, GROUP(group), turn) ->
-          assert(is_rewritten(c));
-          queries[STAGE(c)] = queries[STAGE(c)] + 2;
-          arrive(56, READY(STAGE(c)), c / STAGES, 2); /* prepare_role arrive ready */
-          c = c + 2
-        }
-     :: d_step {
-          warp < 2 && is_turn(group, warp) && have_met(7, GROUP(group), turn) ->
-          assert(is_rewritten(c));
-          keys[STAGE(c)]++;
-          meet(SCORES(group), 1, 2, turn); /* prepare_role meet score */
-          step_of(group, warp)++
-        }
-        d_step { /* prepare_role wait score_empty */
-          is_turn(group, warp) && have_met(9, SCORES(group), turn) && may_store_scores(c) ->
-          passed(8, SCORE_EMPTY(c % PAIRS), c / PAIRS);
-          assert(is_rewritten(c) && has_keys(c));
-          store_scores(c);
-          arrive(57, SCORE_FULL(c % PAIRS), c / PAIRS, 1); /* prepare_role arrive score_full */
-          c = c + 2;
-          step_of(group, warp)++
-        }
-     fi
-  :: c >= CHUNKS -> break
-  od
-}
-#endif
-
+/* The eight warps are two here: any one of them, and the other seven as the last of them. A barrier
+ * cannot tell how the seven arrive, only when the last does, and they arrive at every barrier in
+ * the same order. */
 proctype Recurrence(byte warps) {
   byte c;
   do
-  :: d_step { /* recurrence_role wait raw, ready */
-       c < CHUNKS && may_pass(10, RAW(STAGE(c)), c / STAGES + 1) &&
-         may_pass(11, READY(STAGE(c)), c / STAGES + 1) ->
+  :: d_step { /* recurrence_role wait raw, ready, out_empty */
+       c < chunks && may_pass(10, RAW(STAGE(c)), c / STAGES + 1) &&
+         may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
+         may_pass(12, OUT_EMPTY(c % OUTS), c / OUTS) ->
        passed(10, RAW(STAGE(c)), c / STAGES + 1);
        passed(11, READY(STAGE(c)), c / STAGES + 1);
-       assert(holds_operands(c))
-     }
-     d_step { /* recurrence_role wait out_empty */
-       may_pass(12, OUT_EMPTY(c % OUTS), c / OUTS) ->
        passed(12, OUT_EMPTY(c % OUTS), c / OUTS);
        assert(holds_operands(c));
        store_outputs(c, warps);
@@ -355,14 +317,132 @@ proctype Recurrence(byte warps) {
        arrive(60, EMPTY(STAGE(c)), c / STAGES, warps); /* recurrence_role arrive empty */
        c++
      }
-  :: c == CHUNKS -> break
+  :: c == chunks -> break
   od
 }
+#else
+/* The eight warps are two here: any one of them, and the other seven as the last of them. A barrier
+ * cannot tell how the seven arrive, only when the last does, and they arrive at every barrier in
+ * the same order. */
+proctype Prepare(byte warps) {
+  byte c;
+  do
+  :: d_step { /* prepare_role wait normed, raw */
+       c < chunks && may_pass(6, NORMED(STAGE(c)), c / STAGES + 1) &&
+         may_pass(5, RAW(STAGE(c)), c / STAGES + 1) ->
+       passed(6, NORMED(STAGE(c)), c / STAGES + 1);
+       passed(5, RAW(STAGE(c)), c / STAGES + 1);
+       assert(BOARD(c, 0) == c + 1 && BOARD(c, 1) == c + 1);
+       assert(has[STAGE(c)] == c + 1 && is_blank(c));
+       assert(has_factors(c, UPPER_FACTORS | LOWER_FACTORS));
+       rewritten[STAGE(c)] = rewritten[STAGE(c)] + warps;
+       arrive(62, STORED(STAGE(c)), c / STAGES, warps); /* prepare_role arrive stored */
+       c++
+     }
+  :: d_step { /* prepare_role wait stored: chunks that do not exist */
+       c >= chunks && c < chunks + SCORES_AHEAD && may_pass(16, STORED(STAGE(c)), c / STAGES) &&
+         (c > chunks || may_pass(6, NORMED(STAGE(c)), c / STAGES + 1)) ->
+       if
+       :: c == chunks ->
+          passed(6, NORMED(STAGE(c)), c / STAGES + 1);
+          assert(BOARD(c, 0) == c + 1);
+          block_chunks = c
+       :: else
+       fi;
+       passed(16, STORED(STAGE(c)), c / STAGES);
+       arrive(63, STORED(STAGE(c)), c / STAGES, warps); /* prepare_role arrive stored */
+       c++
+     }
+  :: c == chunks + SCORES_AHEAD -> break
+  od
+}
+
+/* A warp of a warpgroup. Warps 0 and 1 store Akk; 2 and 3, which are one here, the last of them,
+ * store Aqk. */
+#define WARPS(warp) ((warp) == 2 -> 2 : 1)
+#define FIRST_SCORES 0
+#define CHUNK 1
+#define STORE 2 /* scores of queries, factors of keys */
+#define STORE_KEYS 3
+
+inline look_ahead(ahead) {
+  passed(14, STORED(STAGE(ahead)), (ahead) / STAGES + 1);
+  assert((ahead < block_chunks) == (ahead < chunks));
+  assert(ahead >= chunks || is_rewritten(ahead));
+  at = (ahead < block_chunks -> STORE : CHUNK)
+}
+
+proctype Recurrence(byte part, warp) {
+  byte at = FIRST_SCORES, c, ahead = part;
+  bit turn;
+  do
+  :: d_step { /* recurrence_role wait stored */
+       at == FIRST_SCORES && may_pass(14, STORED(STAGE(ahead)), ahead / STAGES + 1) ->
+       look_ahead(ahead)
+     }
+  :: d_step { /* recurrence_role wait raw, ready, stored, out_empty */
+       at == CHUNK && c < chunks && may_pass(10, RAW(STAGE(c)), c / STAGES + 1) &&
+         may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
+         (c % 2 != part ||
+            may_pass(14, STORED(STAGE(c + SCORES_AHEAD)), (c + SCORES_AHEAD) / STAGES + 1)) &&
+         may_pass(12, OUT_EMPTY(c % OUTS), c / OUTS) ->
+       passed(10, RAW(STAGE(c)), c / STAGES + 1);
+       passed(11, READY(STAGE(c)), c / STAGES + 1);
+       if
+       :: c % 2 == part ->
+          ahead = c + SCORES_AHEAD;
+          look_ahead(ahead)
+       :: else
+       fi;
+       passed(12, OUT_EMPTY(c % OUTS), c / OUTS);
+       assert(holds_operands(c));
+       store_outputs(c, WARPS(warp));
+       arrive(59, OUT_FULL(c % OUTS), c / OUTS, WARPS(warp)); /* recurrence_role arrive out_full */
+       arrive(60, EMPTY(STAGE(c)), c / STAGES, WARPS(warp));  /* recurrence_role arrive empty */
+       c++
+     }
+  :: d_step {
+       at == STORE ->
+       assert(is_rewritten(ahead) && has_factors(ahead, UPPER_FACTORS | LOWER_FACTORS));
+       if
+       :: warp == 2 ->
+          queries[STAGE(ahead)] = queries[STAGE(ahead)] + 2;
+          arrive(56, READY(STAGE(ahead)), ahead / STAGES, 2); /* recurrence_role arrive ready */
+          at = CHUNK
+       :: else ->
+          keys[STAGE(ahead)]++;
+          if
+          :: warp == 0 && mutant == 65
+          :: else -> meet(part, 1, 2, turn) /* recurrence_role arrive score; meet score */
+          fi;
+          at = STORE_KEYS
+       fi
+     }
+  :: d_step { /* recurrence_role wait score_empty */
+       at == STORE_KEYS && (warp == 0 || have_met(9, part, turn)) && may_store_scores(ahead) ->
+       passed(8, SCORE_EMPTY(ahead % PAIRS), ahead / PAIRS);
+       assert(is_rewritten(ahead) && (warp == 0 || has_keys(ahead)));
+       store_scores(ahead);
+       /* recurrence_role arrive score_full */
+       arrive(57, SCORE_FULL(ahead % PAIRS), ahead / PAIRS, 1);
+       turn = 0;
+       at = CHUNK
+     }
+  :: at == CHUNK && c == chunks -> break
+  od
+}
+#endif
 
 c_decl { \#include <stdlib.h> }
 init {
   byte b;
   atomic {
+    chunks = CHUNKS;
+    do
+    :: break
+    :: chunks > 0 -> chunks = (chunks > STAGES -> STAGES : chunks - 1)
+    od;
+    skip;
     d_step {
       c_code { now.mutant = getenv("MUTANT") ? atoi(getenv("MUTANT")) : 0; };
       do
@@ -372,10 +452,13 @@ init {
       b = 0
     }
     run Transfers(); run Boxes(); run Scalars(0); run Scalars(1); run Inverse();
+#if GENERAL
     run Prepare(0, 0); run Prepare(0, 1); run Prepare(1, 0); run Prepare(1, 1);
-#if !GENERAL
-    run Prepare(0, 2); run Prepare(1, 2);
-#endif
     run Recurrence(1); run Recurrence(RECURRENCE_WARPS - 1)
+#else
+    run Prepare(1); run Prepare(PREPARE_WARPS - 1);
+    run Recurrence(0, 0); run Recurrence(0, 1); run Recurrence(0, 2);
+    run Recurrence(1, 0); run Recurrence(1, 1); run Recurrence(1, 2)
+#endif
   }
 }
