@@ -20,7 +20,7 @@
 #define QUERY_WARPS 1 /* warps that store Aqk of a chunk */
 #else
 #define REWRITES PREPARE_WARPS
-#define KEY_WARPS 2
+#define KEY_WARPS 2   /* warps that store scores of keys; the inverse stores factors */
 #define QUERY_WARPS 2
 #endif
 
@@ -87,7 +87,7 @@ inline passed(site, b, done) { assert(mutant == site || generation[b] == (done))
 byte has[STAGES];       /* chunk + 1; 0: boxes on their way */
 byte factors[STAGES];   /* of the flags above */
 byte rewritten[STAGES]; /* parts of k, q and g */
-byte keys[STAGES];      /* warps that have stored their factors of keys */
+byte keys[STAGES];      /* whether factors of keys are stored */
 byte queries[STAGES];   /* warps that have stored their part of Aqk */
 byte score_has[PAIRS];
 byte score_parts[PAIRS];
@@ -105,7 +105,7 @@ byte out_parts[OUTS];
 #define holds_raw(c) (has[STAGE(c)] == (c) + 1 && rewritten[STAGE(c)] == 0)
 #define is_rewritten(c) (has[STAGE(c)] == (c) + 1 && rewritten[STAGE(c)] == REWRITES)
 #define has_factors(c, some) ((factors[STAGE(c)] & (some)) == (some))
-#define has_keys(c) (keys[STAGE(c)] == KEY_WARPS)
+#define has_keys(c) (keys[STAGE(c)] == 1)
 #define is_blank(c) (!TAIL(c) || has_factors(c, BLANKED))
 #define holds_operands(c)                                       \
   (is_rewritten(c) && is_blank(c) && has_keys(c) && queries[STAGE(c)] == QUERY_WARPS && \
@@ -128,9 +128,9 @@ inline store_outputs(c, warps) {
   fi
 }
 
-/* --- Named barriers: under kGeneral of the two warps of a pair; else of the two of a warpgroup of
- * the recurrence that store Akk. */
+/* --- Named barriers, of the two warps of a pair. */
 
+#if GENERAL
 byte met[2];
 bit met_turn[2];
 inline meet(which, times, warps, turn) {
@@ -142,6 +142,7 @@ inline meet(which, times, warps, turn) {
   fi
 }
 #define have_met(site, which, turn) (mutant == site || met_turn[which] != turn)
+#endif
 
 /* --- Roles. A step is waits, what the warp then reads and writes, and its arrivals before the next
  * wait. Waits change nothing that others see, so a warp that waits for one after the other, or
@@ -235,7 +236,13 @@ proctype Inverse() {
   :: d_step { /* inverse_role wait score_full */
        c < chunks && may_pass(4, SCORE_FULL(c % PAIRS), c / PAIRS + 1) ->
        passed(4, SCORE_FULL(c % PAIRS), c / PAIRS + 1);
-       assert(holds_scores(c) && has[STAGE(c)] == c + 1 && has_keys(c));
+       assert(holds_scores(c) && has[STAGE(c)] == c + 1);
+#if GENERAL
+       assert(has_keys(c));
+#else
+       assert(has_factors(c, UPPER_FACTORS | LOWER_FACTORS));
+       keys[STAGE(c)]++;
+#endif
        add_factors(c, INVERTED);
        arrive(54, SCORE_EMPTY(c % PAIRS), c / PAIRS, 1); /* inverse_role arrive score_empty */
        arrive(55, READY(STAGE(c)), c / STAGES, 1);       /* inverse_role arrive ready */
@@ -304,11 +311,9 @@ proctype Prepare(byte pair, warp) {
 proctype Recurrence(byte warps) {
   byte c;
   do
-  :: d_step { /* recurrence_role wait raw, ready, out_empty */
-       c < chunks && may_pass(10, RAW(STAGE(c)), c / STAGES + 1) &&
-         may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
+  :: d_step { /* recurrence_role wait ready, out_empty */
+       c < chunks && may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
          may_pass(12, OUT_EMPTY(c % OUTS), c / OUTS) ->
-       passed(10, RAW(STAGE(c)), c / STAGES + 1);
        passed(11, READY(STAGE(c)), c / STAGES + 1);
        passed(12, OUT_EMPTY(c % OUTS), c / OUTS);
        assert(holds_operands(c));
@@ -327,11 +332,9 @@ proctype Recurrence(byte warps) {
 proctype Prepare(byte warps) {
   byte c;
   do
-  :: d_step { /* prepare_role wait normed, raw */
-       c < chunks && may_pass(6, NORMED(STAGE(c)), c / STAGES + 1) &&
-         may_pass(5, RAW(STAGE(c)), c / STAGES + 1) ->
+  :: d_step { /* prepare_role wait normed */
+       c < chunks && may_pass(6, NORMED(STAGE(c)), c / STAGES + 1) ->
        passed(6, NORMED(STAGE(c)), c / STAGES + 1);
-       passed(5, RAW(STAGE(c)), c / STAGES + 1);
        assert(BOARD(c, 0) == c + 1 && BOARD(c, 1) == c + 1);
        assert(has[STAGE(c)] == c + 1 && is_blank(c));
        assert(has_factors(c, UPPER_FACTORS | LOWER_FACTORS));
@@ -339,8 +342,8 @@ proctype Prepare(byte warps) {
        arrive(62, STORED(STAGE(c)), c / STAGES, warps); /* prepare_role arrive stored */
        c++
      }
-  :: d_step { /* prepare_role wait stored: chunks that do not exist */
-       c >= chunks && c < chunks + SCORES_AHEAD && may_pass(16, STORED(STAGE(c)), c / STAGES) &&
+  :: d_step { /* prepare_role wait empty: chunks that do not exist */
+       c >= chunks && c < chunks + SCORES_AHEAD && may_pass(16, EMPTY(STAGE(c)), c / STAGES) &&
          (c > chunks || may_pass(6, NORMED(STAGE(c)), c / STAGES + 1)) ->
        if
        :: c == chunks ->
@@ -349,7 +352,7 @@ proctype Prepare(byte warps) {
           block_chunks = c
        :: else
        fi;
-       passed(16, STORED(STAGE(c)), c / STAGES);
+       passed(16, EMPTY(STAGE(c)), c / STAGES);
        arrive(63, STORED(STAGE(c)), c / STAGES, warps); /* prepare_role arrive stored */
        c++
      }
@@ -357,13 +360,12 @@ proctype Prepare(byte warps) {
   od
 }
 
-/* A warp of a warpgroup. Warps 0 and 1 store Akk; 2 and 3, which are one here, the last of them,
- * store Aqk. */
+/* A warp of a warpgroup. Warps 0 and 1 store scores of keys; 2 and 3, which are one here, the last
+ * of them, Aqk. */
 #define WARPS(warp) ((warp) == 2 -> 2 : 1)
 #define FIRST_SCORES 0
 #define CHUNK 1
-#define STORE 2 /* scores of queries, factors of keys */
-#define STORE_KEYS 3
+#define STORE 2
 
 inline look_ahead(ahead) {
   passed(14, STORED(STAGE(ahead)), (ahead) / STAGES + 1);
@@ -374,19 +376,16 @@ inline look_ahead(ahead) {
 
 proctype Recurrence(byte part, warp) {
   byte at = FIRST_SCORES, c, ahead = part;
-  bit turn;
   do
   :: d_step { /* recurrence_role wait stored */
        at == FIRST_SCORES && may_pass(14, STORED(STAGE(ahead)), ahead / STAGES + 1) ->
        look_ahead(ahead)
      }
-  :: d_step { /* recurrence_role wait raw, ready, stored, out_empty */
-       at == CHUNK && c < chunks && may_pass(10, RAW(STAGE(c)), c / STAGES + 1) &&
-         may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
+  :: d_step { /* recurrence_role wait ready, stored, out_empty */
+       at == CHUNK && c < chunks && may_pass(11, READY(STAGE(c)), c / STAGES + 1) &&
          (c % 2 != part ||
             may_pass(14, STORED(STAGE(c + SCORES_AHEAD)), (c + SCORES_AHEAD) / STAGES + 1)) &&
          may_pass(12, OUT_EMPTY(c % OUTS), c / OUTS) ->
-       passed(10, RAW(STAGE(c)), c / STAGES + 1);
        passed(11, READY(STAGE(c)), c / STAGES + 1);
        if
        :: c % 2 == part ->
@@ -402,30 +401,19 @@ proctype Recurrence(byte part, warp) {
        c++
      }
   :: d_step {
-       at == STORE ->
-       assert(is_rewritten(ahead) && has_factors(ahead, UPPER_FACTORS | LOWER_FACTORS));
-       if
-       :: warp == 2 ->
-          queries[STAGE(ahead)] = queries[STAGE(ahead)] + 2;
-          arrive(56, READY(STAGE(ahead)), ahead / STAGES, 2); /* recurrence_role arrive ready */
-          at = CHUNK
-       :: else ->
-          keys[STAGE(ahead)]++;
-          if
-          :: warp == 0 && mutant == 65
-          :: else -> meet(part, 1, 2, turn) /* recurrence_role arrive score; meet score */
-          fi;
-          at = STORE_KEYS
-       fi
+       at == STORE && warp == 2 ->
+       assert(is_rewritten(ahead));
+       queries[STAGE(ahead)] = queries[STAGE(ahead)] + 2;
+       arrive(56, READY(STAGE(ahead)), ahead / STAGES, 2); /* recurrence_role arrive ready */
+       at = CHUNK
      }
   :: d_step { /* recurrence_role wait score_empty */
-       at == STORE_KEYS && (warp == 0 || have_met(9, part, turn)) && may_store_scores(ahead) ->
+       at == STORE && warp < 2 && may_store_scores(ahead) ->
        passed(8, SCORE_EMPTY(ahead % PAIRS), ahead / PAIRS);
-       assert(is_rewritten(ahead) && (warp == 0 || has_keys(ahead)));
+       assert(is_rewritten(ahead));
        store_scores(ahead);
        /* recurrence_role arrive score_full */
        arrive(57, SCORE_FULL(ahead % PAIRS), ahead / PAIRS, 1);
-       turn = 0;
        at = CHUNK
      }
   :: at == CHUNK && c == chunks -> break
