@@ -101,6 +101,31 @@ def fla_calls(tensors):
     return {"FLA chunk_kda": kda, "FLA chunk_gated_delta_rule": gated_delta_rule}
 
 
+def tune_fla_for(milliseconds):
+    """Has Triton's autotuner time each configuration for so long, not for 25 ms and then 100: the same
+    benchmark, a cold L2 before each run, the median, of fewer runs."""
+    import functools
+
+    from triton.runtime.autotuner import Autotuner
+    from triton.testing import do_bench
+
+    timed = functools.partial(do_bench, warmup=milliseconds / 4, rep=milliseconds)
+    Autotuner.do_bench = property(lambda self: timed, lambda self, value: None)
+
+
+def fla_facts(options):
+    """What FLA's times depend on besides the machine."""
+    if not options.fla:
+        return {}
+    try:
+        from importlib.metadata import version
+        import triton
+        return {"fla_core": version("fla-core"), "triton": triton.__version__,
+                "fla_tuning_ms": options.fla_tuning_ms or 100}
+    except ImportError:
+        return {}
+
+
 def rows_of(case, method, config, error, times, ceiling):
     rows = []
     for (mode, l2), measured in times.items():
@@ -202,6 +227,12 @@ def earlier_rows(path, here):
     return earlier["rows"]
 
 
+def in_order(cases, first):
+    """Cases whose name contains one of `first` before all others, in its order."""
+    rank = lambda case: next((i for i, part in enumerate(first) if part in case.name), len(first))
+    return sorted(cases, key=rank)
+
+
 @dataclass(frozen=True)
 class Work:
     """What is to be timed of a case."""
@@ -222,7 +253,10 @@ def main():
     parser.add_argument("--groups", nargs="+", default=["headline", "few"],
                         help="headline, few, long, ten, residual, slow, mixed")
     parser.add_argument("--match", default="", help="only cases whose name contains this")
+    parser.add_argument("--first", nargs="+", default=[], help="begin with cases whose name contains these")
     parser.add_argument("--fla", action="store_true", help="time flash-linear-attention too")
+    parser.add_argument("--fla-tuning-ms", type=float,
+                        help="how long FLA times each configuration; default: as Triton does, 25 + 100")
     parser.add_argument("--variants", nargs="+", default=["plan"], choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU backend that judges")
@@ -238,7 +272,10 @@ def main():
     timer = Timer(options.rounds)
     path = Path(options.json) if options.json else None
     rows = earlier_rows(path, machine(library, ceiling)) if path and path.exists() else []
-    todo = [(case, work_left(case, rows, options)) for case in all_cases()
+    if options.fla and options.fla_tuning_ms:
+        tune_fla_for(options.fla_tuning_ms)
+    place = {case.name: index for index, case in enumerate(all_cases())}
+    todo = [(case, work_left(case, rows, options)) for case in in_order(all_cases(), options.first)
             if case.group in options.groups and options.match in case.name]
     todo = [(case, work) for case, work in todo if work.variants or work.fla]
     left = len(todo)
@@ -251,8 +288,10 @@ def main():
         except torch.OutOfMemoryError as error:
             print(f"{case.name}: left out: {str(error)[:100]}", flush=True)
         torch.cuda.empty_cache()
+        rows.sort(key=lambda row: place.get(row["case"], len(place)))
         if path:  # after every case: a run that is cut short keeps what it has
-            path.write_text(json.dumps({"machine": machine(library, ceiling), "rows": rows}, indent=1) + "\n")
+            facts = {**machine(library, ceiling), **fla_facts(options)}
+            path.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
     if any(row.get("wrong") for row in rows):
         raise SystemExit("some results were wrong")
     if left:

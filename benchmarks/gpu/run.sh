@@ -14,6 +14,7 @@
 #   BENCH_VARIANTS plan, two-kernel, fused, plan-exact-cuts, fused-exact-cuts (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
 #   FLA_GROUPS     those that flash-linear-attention is timed on too (default: headline few ten)
+#   FLA_TUNING_MS  how long its autotuner times a configuration (default: 100, as Triton does)
 #   SANITIZE       further options of benchmarks/gpu/sanitize.py
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -78,7 +79,7 @@ part_fla() {
     > "$out/warm_fla.log" 2>&1
   tail -n 1 "$out/warm_fla.log"
   # shellcheck disable=SC2086
-  bench bench-fla --fla --groups ${FLA_GROUPS:-headline few ten} --match "${FLA_MATCH:-}" \
+  bench bench-fla --fla --fla-tuning-ms "${FLA_TUNING_MS:-100}" --groups ${FLA_GROUPS:-headline few ten} --match "${FLA_MATCH:-}" \
     --seconds "$((limit - 40 - SECONDS + begin))"
 }
 part_ncu() {

@@ -2,10 +2,11 @@
 
     python benchmarks/gpu/sanitize.py build/gpu/flash-kda --state build/gpu/sanitize.json --reports OUT/reports.txt
 
-Fused kernel before the two kernels, small cases before large. What is in the state file is not run
-again, so a run that was cut short goes on. Exits with 1 if memcheck, initcheck or synccheck reported
-anything or a case failed, with 3 if time ran out before the list did. racecheck is counted only: it
-does not follow mbarriers across the lanes of a warp (docs/performance.md), so its reports want reading.
+Fused kernel before the two kernels, small cases before large, all tools of a case at once. What is in the
+state file is not run again, so a run that was cut short goes on. Exits with 1 if memcheck, initcheck or
+synccheck reported anything or a case failed, with 3 if time ran out before the list did. racecheck is
+counted only: it does not follow mbarriers across the lanes of a warp (docs/performance.md), so its reports
+want reading.
 """
 
 import argparse
@@ -21,15 +22,16 @@ TOOLS = ("synccheck", "memcheck", "initcheck", "racecheck")
 ALGORITHMS = ("fused", "chunked")
 
 
-def list_cases(program):
-    """Names, cheapest first: by tokens times heads."""
+def list_cases(program, largest=float("inf"), spread=1):
+    """Names, cheapest first: by tokens times heads. Every `spread`-th before the others."""
     text = subprocess.run([program, "verify", "--list"], capture_output=True, text=True, check=True).stdout
     sizes = {}
     for line in text.splitlines():
         at = re.match(r"(\S+) +.* B(\d+) T(\d+) .*?HV(\d+)", line)
         if at:
             sizes[at[1]] = int(at[2]) * int(at[3]) * int(at[4])
-    return sorted(sizes, key=sizes.get)
+    names = sorted((name for name, size in sizes.items() if size <= largest), key=sizes.get)
+    return [name for first in reversed(range(spread)) for name in names[first::spread]]
 
 
 def races(output):
@@ -113,11 +115,14 @@ def main():
     parser.add_argument("--case-seconds", type=float, default=60, help="limit of one case")
     parser.add_argument("--jobs", type=int, default=12)
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=TOOLS)
+    parser.add_argument("--algorithms", nargs="+", default=list(ALGORITHMS), choices=ALGORITHMS)
     parser.add_argument("--match", default="", help="only cases whose name contains this")
+    parser.add_argument("--largest", type=float, default=float("inf"), help="only cases of so many tokens times heads")
+    parser.add_argument("--spread", type=int, default=1, help="every so many-th case before the others")
     options = parser.parse_args()
     state = State(options.state, options.program)
-    cases = [case for case in list_cases(options.program) if options.match in case]
-    jobs = [(tool, algorithm, case) for tool in options.tools for algorithm in ALGORITHMS for case in cases]
+    cases = [case for case in list_cases(options.program, options.largest, options.spread) if options.match in case]
+    jobs = [(tool, algorithm, case) for algorithm in options.algorithms for case in cases for tool in options.tools]
     jobs = [job for job in jobs if " ".join(job) not in state.results]
     deadline = time.monotonic() + options.seconds
 
