@@ -12,8 +12,8 @@
 namespace flash_kda::cuda::sm90 {
 namespace {
 
-// With fewer chains most multiprocessors idle where parts have to wait: a sequence of 8192 tokens is
-// then 257 chunks in a row, about 0.48 ms on an H200 whatever the number of heads, and the two
+// With fewer chains most multiprocessors idle where parts have to wait: a sequence of 8192 tokens
+// is then 257 chunks in a row, about 0.48 ms on an H200 whatever the number of heads, and the two
 // kernels take 0.43 ms for 24 heads, 0.53 for 32 (BENCHMARK_H200.md).
 constexpr std::int64_t kMinItems = 32;
 static_assert(kMinItems <= 64, "chains left to the two kernels are bits of one word");
