@@ -38,7 +38,7 @@ struct StagePlan {
   static_assert(kRest + 4 * kGammaPitch <= kBytes && kBytes % 1024 == 0);
 };
 
-// Between prepare and the inverse, one per pair of prepare warps.
+// kGeneral, between prepare and the inverse, one per pair of prepare warps.
 struct ScorePlan {
   static constexpr std::uint32_t kDiagonal = 0;      // fp32 [16][L00 | L11], 16-byte swizzle
   static constexpr std::uint32_t kLower = 16 * 128;  // fp16 [16][16]: L10
