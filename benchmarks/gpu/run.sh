@@ -5,7 +5,7 @@
 # build.
 #
 #   benchmarks/gpu/run.sh OUT [PART...]
-#   parts: build verify tests micro sanitize bench fla ncu (default: these), vectors
+#   parts: build verify tests micro sanitize bench fla ncu (default: these), errors, vectors
 #
 # From the environment:
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
@@ -43,10 +43,12 @@ unpack_wheels() {
 part_build() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLASH_KDA_CUDA=ON \
     -DFLASH_KDA_CUDA_ARCHS="$archs" -DFLASH_KDA_EMULATOR_TESTS=OFF -DFLASH_KDA_HARDWARE_TESTS=ON &&
-    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test gpu_micro
+    cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test cuda_hardware_error_test gpu_micro
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
 part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
+# References in fp64 of many heads and seeds: minutes of CPU.
+part_errors() { timeout "$limit" "$build/tests/cuda/cuda_hardware_error_test" --gtest_brief=1; }
 part_micro() { timeout 120 "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
   local status
