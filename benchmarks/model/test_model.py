@@ -25,9 +25,9 @@ class Calibrated(unittest.TestCase):
         self.run = self.model.run(machines.H200, 132)
 
     def test_gives_back_what_was_measured(self):
-        self.assertAlmostEqual(self.run.cycles_per_chunk / self.facts["cycles_per_chunk"], 1, delta=0.05)
+        self.assertAlmostEqual(self.run.cycles_per_chunk / self.facts["cycles_per_chunk"], 1, delta=0.02)
         for role, works in self.facts["works"].items():
-            self.assertAlmostEqual(self.run.working[role], works, delta=0.05, msg=role)
+            self.assertAlmostEqual(self.run.working[role], works, delta=0.02, msg=role)
 
     def test_gives_the_times_of_that_kernel(self):
         """Of shapes that were not looked at for it: within 15 %."""
