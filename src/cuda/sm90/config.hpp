@@ -76,6 +76,7 @@ struct RoleRegisters {
 // more of them.
 template <GateForm kForm>
 inline constexpr int kPrepareGroups = kForm == GateForm::kBounded ? 2 : 1;
+static_assert(kPrepareWarps == kPrepareGroups<GateForm::kBounded> * kWarpgroup / 32);
 template <GateForm kForm>
 inline constexpr int kThreadsOf = (3 + kPrepareGroups<kForm>)*kWarpgroup;
 template <GateForm kForm>

@@ -79,8 +79,8 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
 template <GateForm kForm, Keeps kKeeps>
 __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     fused_kernel(const __grid_constant__ FusedParams p) {
-  // Warps that write a chunk's Akk.
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
+  // Warps that write a chunk's Akk: those with rows of keys.
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
   begin_block(p, kScoreWarps);
 

@@ -26,21 +26,12 @@ struct RawAkk {
   std::uint32_t factors;  // of the stage: kNorm and kValueScale, beta n
 };
 
-// Norms of the keys (E1), a lane a token, from the diagonal of K_rel K_down^T, where the decays
-// cancel. Its roundings are those of the keys that the state is multiplied with, so a key that was
-// just written is read back with exactly beta (docs/numerics.md, E1).
+// Factors of the keys of a chunk, a lane a token.
 __device__ __forceinline__ void store_key_factors(int lane, std::uint32_t scores,
                                                   std::uint32_t stage, NormRule rule) {
+  const std::uint32_t token = stage + 4 * lane;
   const float diagonal = load_shared(raw_score(scores, lane, lane / 2) + lane % 2 * 4);
-  const std::uint32_t at = stage + 4 * lane;
-  const float beta = load_shared(at + StagePlan::kBeta);
-  const float square = fmaf(diagonal, rule.slope, rule.offset);
-  const float norm = rsqrt_approx(square);
-  const float scaled = beta * norm;
-  store_shared(at + StagePlan::kNorm, norm);
-  store_shared(at + StagePlan::kLength, square * norm);
-  store_shared(at + StagePlan::kValueScale, scaled);
-  store_shared(at + StagePlan::kKeyScale, scaled * norm);
+  KeyFactors(diagonal, load_shared(token + StagePlan::kBeta), rule).store(token);
 }
 
 // Column lane % 8 of the inverse of diagonal block lane / 8.

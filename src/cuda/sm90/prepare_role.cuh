@@ -1,5 +1,5 @@
-// The warpgroup that turns raw k, q, g into the operands of the recurrence, in place (E1 to E6);
-// GateForm::kBounded.
+// The warps that turn raw k, q, g into the operands of the recurrence and of the scores, in place
+// (E2 to E4); GateForm::kBounded.
 //
 // Decays of a chunk are referenced to one cumulative log2 decay R of each channel: keys and queries
 // are stored as k 2^(G_i - R) and q 2^(G_i - R), and keys once more as k 2^(R - G_i). Products of
@@ -11,12 +11,12 @@
 #pragma once
 
 #include "cuda/sm90/decays.cuh"
-#include "cuda/sm90/scores.cuh"
-#include "cuda/sm90/wgmma.cuh"
+#include "cuda/sm90/smem_plan.cuh"
 
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kSteps = 2;  // of a warp and chunk
+static_assert(kPrepareWarps * kSteps * 8 == kDim);
 
 // As far as R reaches back, in log2 units, before it stays behind the end of the chunk
 // (docs/numerics.md).

@@ -318,9 +318,8 @@ __device__ __forceinline__ void end_piece(const FusedParams& p, int round, State
 
 // Chunks from number `count` of all that this block sees until is_over().
 template <GateForm kForm, typename IsOver>
-__device__ __forceinline__ void recur_chunks(const FusedParams& p, std::uint32_t shared, int part,
-                                             std::uint32_t& count, StateTile& state,
-                                             IsOver is_over) {
+__device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std::uint32_t& count,
+                                             StateTile& state, IsOver is_over) {
 #pragma unroll 1
   for (; !is_over(); ++count) {
     const Turn<kStages> turn(count);
@@ -409,11 +408,11 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
     if constexpr (kKeeps == Keeps::kFinalState) {
-      recur_chunks<kForm>(p, shared, part, count, state, [&] { return count == end; });
+      recur_chunks<kForm>(shared, part, count, state, [&] { return count == end; });
     } else {
       while (begin_piece(p, round(), count, state)) {
         // Neither `part` nor the end in a register: through both loops they would spill.
-        recur_chunks<kForm>(p, shared, recurrence_thread() / kWarpgroup, count, state,
+        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, count, state,
                             [&] { return count == block_progress().end; });
         end_piece(p, round(), state);
       }

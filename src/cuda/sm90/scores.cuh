@@ -129,30 +129,43 @@ struct NormRule {
         offset(qk_norm == QkNorm::kL2 ? 1e-6f : 1.0f) {}
 };
 
-// Norms of the keys of sub-chunk `sub` (E1) from the diagonal of K_rel K_down^T, where the decays
-// cancel. Its roundings are those of the keys that the state is multiplied with,
-// so a key that was just written is read back with exactly beta (docs/numerics.md, E1). Stores what
-// others need of them, and returns beta n of tokens l / 4 and l / 4 + 8. kGeneral.
+// What others need of a key (E1), from its element of the diagonal of K_rel K_down^T, where the
+// decays cancel. Its roundings are those of the keys that the state is multiplied with, so a key
+// that was just written is read back with exactly beta (docs/numerics.md, E1).
+struct KeyFactors {
+  float norm;       // n
+  float length;     // 1 / n
+  float beta_norm;  // beta n
+
+  __device__ __forceinline__ KeyFactors(float diagonal, float beta, NormRule rule) {
+    const float square = fmaf(diagonal, rule.slope, rule.offset);
+    norm = rsqrt_approx(square);
+    length = square * norm;
+    beta_norm = beta * norm;
+  }
+  // `token`: the stage, 4 bytes a token further.
+  __device__ __forceinline__ void store(std::uint32_t token) const {
+    store_shared(token + StagePlan::kNorm, norm);
+    store_shared(token + StagePlan::kLength, length);
+    store_shared(token + StagePlan::kValueScale, beta_norm);
+    store_shared(token + StagePlan::kKeyScale, beta_norm * norm);
+  }
+};
+
+// Stores the factors of the keys of sub-chunk `sub` and returns beta n of tokens l / 4 and l / 4 +
+// 8, whose elements of the diagonal the lane has. kGeneral.
 __device__ __forceinline__ float2 store_block_factors(int lane, float2 diagonal, int sub,
                                                       std::uint32_t stage, NormRule rule) {
   const std::uint32_t row = stage + 64 * sub + 4 * (lane / 4);
-  const float2 beta = {load_shared(row + StagePlan::kBeta),
-                       load_shared(row + StagePlan::kBeta + 32)};
-  const float2 square = {fmaf(diagonal.x, rule.slope, rule.offset),
-                         fmaf(diagonal.y, rule.slope, rule.offset)};
-  const float2 norm = {rsqrt_approx(square.x), rsqrt_approx(square.y)};
-  const float2 scaled = {beta.x * norm.x, beta.y * norm.y};
+  const KeyFactors upper(diagonal.x, load_shared(row + StagePlan::kBeta), rule);
+  const KeyFactors lower(diagonal.y, load_shared(row + StagePlan::kBeta + 32), rule);
   const int t = lane % 4;
   if (t < 2) {
-    const std::uint32_t at = row + 32 * t;
-    const float n = t == 0 ? norm.x : norm.y;
-    const float beta_n = t == 0 ? scaled.x : scaled.y;
-    store_shared(at + StagePlan::kNorm, n);
-    store_shared(at + StagePlan::kLength, t == 0 ? square.x * norm.x : square.y * norm.y);
-    store_shared(at + StagePlan::kValueScale, beta_n);
-    store_shared(at + StagePlan::kKeyScale, beta_n * n);
+    KeyFactors mine = lower;
+    if (t == 0) mine = upper;
+    mine.store(row + 32 * t);
   }
-  return scaled;
+  return {upper.beta_norm, lower.beta_norm};
 }
 
 // Akk from scores of keys that are not normalised.

@@ -36,57 +36,60 @@ __device__ __forceinline__ void apply_exponentials(const float (&sum)[8], Decays
   }
 }
 
-// Rows of keys or queries as they see r and the start of the sub-chunk, each rounded once.
-__device__ __forceinline__ void look_ahead(const std::uint32_t (&x)[4], const Decays& d,
-                                           std::uint32_t (&up)[4], std::uint32_t (&gamma)[4]) {
+// Rows times a factor of each element, and times one of each channel too; each rounded once.
+__device__ __forceinline__ void scale_rows(const std::uint32_t (&x)[4], const float (&element)[8],
+                                           const float (&channel)[4], std::uint32_t (&near)[4],
+                                           std::uint32_t (&far)[4]) {
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     const int h = 2 * (r / 2);
-    const float left = low_bf16(x[r]) * d.up[2 * r];
-    const float right = high_bf16(x[r]) * d.up[2 * r + 1];
-    up[r] = pack_bf16(left, right);
-    gamma[r] = pack_bf16(left * d.start[h], right * d.start[h + 1]);
+    const float left = low_bf16(x[r]) * element[2 * r];
+    const float right = high_bf16(x[r]) * element[2 * r + 1];
+    near[r] = pack_bf16(left, right);
+    far[r] = pack_bf16(left * channel[h], right * channel[h + 1]);
   }
 }
 
-// Rows of the second sub-chunk as they see the start of the first, which decays by `before`,
-// rounded once. From left to right: start * before alone may underflow where up is large.
+// Rows times a factor of each element and two of each channel, rounded once. From left to right:
+// the factors of a channel alone may underflow where those of its elements are large.
+__device__ __forceinline__ void scale_rows_further(const std::uint32_t (&x)[4],
+                                                   const float (&element)[8],
+                                                   const float (&channel)[4],
+                                                   const float (&further)[4],
+                                                   std::uint32_t (&scaled)[4]) {
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const int h = 2 * (r / 2);
+    scaled[r] = pack_bf16(low_bf16(x[r]) * element[2 * r] * channel[h] * further[h],
+                          high_bf16(x[r]) * element[2 * r + 1] * channel[h + 1] * further[h + 1]);
+  }
+}
+
+// Rows of keys or queries as they see r and the start of the sub-chunk.
+__device__ __forceinline__ void look_ahead(const std::uint32_t (&x)[4], const Decays& d,
+                                           std::uint32_t (&up)[4], std::uint32_t (&gamma)[4]) {
+  scale_rows(x, d.up, d.start, up, gamma);
+}
+
+// Rows of the second sub-chunk as they see the start of the first, which decays by `before`.
 __device__ __forceinline__ void look_ahead_from(const std::uint32_t (&x)[4], const Decays& d,
                                                 const float (&before)[4],
                                                 std::uint32_t (&gamma)[4]) {
-#pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    const int h = 2 * (r / 2);
-    gamma[r] = pack_bf16(low_bf16(x[r]) * d.up[2 * r] * d.start[h] * before[h],
-                         high_bf16(x[r]) * d.up[2 * r + 1] * d.start[h + 1] * before[h + 1]);
-  }
+  scale_rows_further(x, d.up, d.start, before, gamma);
 }
 
-// Keys seen from r and from the end of the sub-chunk, each rounded once: the diagonal of the scores
-// and the newest rows of the state carry these roundings undiminished.
+// Keys seen from r and from the end of the sub-chunk: the diagonal of the scores and the newest
+// rows of the state carry these roundings undiminished.
 __device__ __forceinline__ void look_back(const std::uint32_t (&k)[4], const Decays& d,
                                           std::uint32_t (&k_down)[4],
                                           std::uint32_t (&k_to_end)[4]) {
-#pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    const int h = 2 * (r / 2);
-    const float x = low_bf16(k[r]) * d.down[2 * r];
-    const float y = high_bf16(k[r]) * d.down[2 * r + 1];
-    k_down[r] = pack_bf16(x, y);
-    k_to_end[r] = pack_bf16(x * d.end[h], y * d.end[h + 1]);
-  }
+  scale_rows(k, d.down, d.end, k_down, k_to_end);
 }
 
-// Keys of the first sub-chunk as seen from the end of the second, rounded once; from left to right,
-// as above.
+// Keys of the first sub-chunk as seen from the end of the second.
 __device__ __forceinline__ void see_from_end(std::uint32_t (&seen)[4], const std::uint32_t (&k)[4],
                                              const Decays& d, const float (&later)[4]) {
-#pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    const int h = 2 * (r / 2);
-    seen[r] = pack_bf16(low_bf16(k[r]) * d.down[2 * r] * d.end[h] * later[h],
-                        high_bf16(k[r]) * d.down[2 * r + 1] * d.end[h + 1] * later[h + 1]);
-  }
+  scale_rows_further(k, d.down, d.end, later, seen);
 }
 
 }  // namespace flash_kda::cuda::sm90
