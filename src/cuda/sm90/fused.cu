@@ -21,6 +21,8 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
 
 __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
+  init_barriers(shared, SharedPlan::kRehearsed, 1, kRehearsedArrivals);
+  init_barriers(shared, SharedPlan::kPassed, 1, 1);
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kStored, kStages, kPrepareWarps);
@@ -31,6 +33,7 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int scor
   init_barriers(shared, SharedPlan::kOutFull, 2, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
   publish_barriers();
+  arrive_at(shared + SharedPlan::kPassed);
 }
 
 // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
@@ -58,6 +61,7 @@ __device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
 
 // Everything before the roles. What does not depend on the kernel in front comes first: it is still
 // running on other multiprocessors.
+template <bool kRehearses>
 __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warps) {
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) {
@@ -66,6 +70,7 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
   }
   if (threadIdx.x == 32) prefetch_maps(p);
   clear_scores(shared);
+  if constexpr (kRehearses) clear_rehearsed_stages(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
   take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
@@ -82,7 +87,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
   // Warps that write a chunk's Akk: those with rows of keys.
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
-  begin_block(p, kScoreWarps);
+  begin_block<kRehearses<kForm, kKeeps>>(p, kScoreWarps);
 
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
@@ -90,7 +95,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(threadIdx.x / 32)) {
       case IoWarp::kTransfers:
-        return run_transfers<kKeeps>(p, shared);
+        return run_transfers<kForm, kKeeps>(p, shared);
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
         return run_scalars<kForm, kKeeps>(p, shared, static_cast<int>(threadIdx.x / 32) - 1);
@@ -102,7 +107,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   } else if constexpr (kForm == GateForm::kBounded) {
     shrink_registers<kRegisters.prepare>();
-    run_prepare(p, shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
+    run_prepare<kKeeps>(shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
   } else {
     grow_registers<kRegisters.prepare>();
     run_prepare_pairs<kKeeps>(p, shared);

@@ -3,6 +3,7 @@
 
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/rehearsal.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/two_kernel/row_io.cuh"
 
@@ -97,13 +98,16 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
 
 // The recurrence gives back a stage and hands out outputs at the same moment, so one warp waits for
 // both: it refills the stage, then sends the outputs of the chunk that was there.
-template <Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
 #pragma unroll 1
     for (int c = 0; c < item.chunks(); ++c, ++count) {
       const Turn<kStages> turn(count);
+      if (kRehearses<kForm, kKeeps> && count == kFirstRehearsedStage) {
+        wait_at(shared + SharedPlan::kRehearsed, 0);
+      }
       wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
       load_chunk(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
                  shared + SharedPlan::kRaw + 8 * turn.slot);

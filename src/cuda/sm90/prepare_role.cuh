@@ -7,10 +7,11 @@
 // takes its state to R and on to the end of the chunk.
 //
 // The eight warps share every chunk, 16 channels each, and do not wait for each other. A step is 8
-// channels of 32 tokens and stays in the fragments of mma.sync from load to store.
+// channels of 32 tokens, of which a lane has eight tokens of one channel from load to store.
 #pragma once
 
 #include "cuda/sm90/decays.cuh"
+#include "cuda/sm90/rehearsal.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -22,55 +23,92 @@ static_assert(kPrepareWarps * kSteps * 8 == kDim);
 // (docs/numerics.md).
 inline constexpr float kDeepestEnd = 104.0f;
 
-// 8 channels of 32 tokens: raw keys and queries of tokens l / 4 + 8 i at channels 2 t and 2 t + 1,
-// and their sums of decays since the start of their sub-chunk, in units of the gate.
-struct ChannelStep {
-  std::uint32_t k[4], q[4];
-  float sums[2][4];
-};
-
-// R and the rest of the chunk's decay of channels 2 t and 2 t + 1, and G of token 15; log2.
-struct References {
-  float r[2];
-  float middle[2];
-  float rest[2];  // of token 31, from R
-};
-
-__device__ __forceinline__ References choose_references(int lane, const float (&sums)[2][4],
-                                                        float unit) {
-  References at;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    at.middle[i] = from_last_quad(lane, sums[0][2 + i]) * unit;
-    const float end = fmaf(from_last_quad(lane, sums[1][2 + i]), unit, at.middle[i]);
-    at.r[i] = fmaxf(end, fminf(at.middle[i], -kDeepestEnd));
-    at.rest[i] = end - at.r[i];
-  }
-  return at;
+// The token in row j of 8x8 tile m, j = lane % 8, m = lane / 8: transposed, tile m gives a lane
+// tokens 8 t + 2 (t ^ m) and the next of channel l / 4, t = l % 4. So its four tiles are eight
+// tokens in a row, and the rows of a tile still lie in different banks.
+__device__ __forceinline__ std::uint32_t token_of_row(std::uint32_t lane) {
+  return (lane & 6) * 4 + ((lane ^ (lane >> 2 & 6)) & 7);
 }
+
+// A lane's eight tokens of a channel: pair r is tokens 8 t + 2 (t ^ r) and the next.
+struct ChannelDecays {
+  float bits[4][2];  // log2 of the decay from R
+  float r;           // R, log2
+  float rest;        // from R to the end of the chunk
+};
+
+// E2, E3. `decays`: of the tokens, in units of `unit` bits.
+__device__ __forceinline__ ChannelDecays sum_decays(std::uint32_t lane, const float (&decays)[4][2],
+                                                    float unit) {
+  const bool is_odd = (lane & 1) != 0;
+  const bool is_high = (lane & 2) != 0;
+  float pair[4];
+#pragma unroll
+  for (int r = 0; r < 4; ++r) pair[r] = decays[r][0] + decays[r][1];
+  // Of each two pairs, and of each two of those, the later one is the lane's own where its bit is
+  // set.
+  const float left = pair[0] + pair[1];
+  const float right = pair[2] + pair[3];
+  const float until[4] = {pair[0] + (is_odd ? pair[1] : 0.0f), pair[1] + (is_odd ? 0.0f : pair[0]),
+                          pair[2] + (is_odd ? pair[3] : 0.0f), pair[3] + (is_odd ? 0.0f : pair[2])};
+  const float all = left + right;
+  const float neighbour = __shfl_xor_sync(0xffffffffu, all, 1);
+  const float sub_chunk = all + neighbour;
+  const float other = __shfl_xor_sync(0xffffffffu, sub_chunk, 2);
+  const float before = (is_odd ? neighbour : 0.0f) + (is_high ? other : 0.0f);
+
+  const float middle = (is_high ? other : sub_chunk) * unit;
+  const float end = (sub_chunk + other) * unit;
+  ChannelDecays x;
+  x.r = fmaxf(end, fminf(middle, -kDeepestEnd));
+  x.rest = end - x.r;
+  const float from_left = fmaf(before + (is_high ? right : 0.0f), unit, -x.r);
+  const float from_right = fmaf(before + (is_high ? 0.0f : left), unit, -x.r);
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    x.bits[r][1] = fmaf(until[r], unit, r < 2 ? from_left : from_right);
+    x.bits[r][0] = fmaf(-decays[r][1], unit, x.bits[r][1]);
+  }
+  return x;
+}
+
+// Where a lane finds its part of stage 0: a stage further is kBytes further.
+struct PreparePlace {
+  std::uint32_t keys;     // its row of step 0; the queries' is kHalfTile behind
+  std::uint32_t factors;  // lanes 4 c: to R, of channel c; lanes 4 c + 1: from there to the end
+
+  __device__ __forceinline__ PreparePlace(std::uint32_t lane, std::uint32_t shared, int part) {
+    const std::uint32_t piece = kSteps * part;  // groups of 8 channels before the warp's
+    const std::uint32_t half = piece / 8;
+    const std::uint32_t channel = lane / 4;
+    const std::uint32_t stage = shared + SharedPlan::kStage;
+    keys =
+        stage + StagePlan::kKeys + half * kPairedHalf + token_piece(token_of_row(lane), piece % 8);
+    factors = stage + (lane % 4 == 0 ? StagePlan::kGamma : StagePlan::kRest) +
+              channel / 2 * kGammaPitch + piece * 8 + channel % 2 * 4;
+  }
+};
 
 // One warp's part of a chunk.
 struct Preparer {
-  int lane;
+  std::uint32_t lane;
   BoundedGate gate;
   float unit;
-  std::uint32_t stage;
-  std::uint32_t biases;  // of this lane's channel of step 0
-  std::uint32_t keys;    // this lane's row of step 0, of keys; the queries' is kHalfTile behind
-  std::uint32_t gates;   // and of the gate
-  int first_piece;       // groups of 8 channels before the warp's
+  std::uint32_t keys;     // as in PreparePlace, of the chunk's stage
+  std::uint32_t gates;    // the lane's row of the gate, step 0
+  std::uint32_t biases;   // of the lane's channel, step 0
+  std::uint32_t factors;  // as in PreparePlace
 
-  __device__ __forceinline__ Preparer(int lane, float unit, std::uint32_t stage,
-                                      std::uint32_t board, int part)
-      : lane(lane),
-        gate(load_shared(board + BoardPlan::kSlope)),
-        unit(unit),
-        stage(stage),
-        biases(board + BoardPlan::kBias + 32 * kSteps * part + 4 * (lane / 4)),
-        first_piece(kSteps * part) {
-    const std::uint32_t row = stage + token_piece(lane, first_piece % 8);
-    keys = row + StagePlan::kKeys + first_piece / 8 * kPairedHalf;
-    gates = row + StagePlan::kGate + first_piece / 8 * kHalfTile;
+  // `head`: slope and unit. `thread`: of the block; what follows from it is not kept from chunk to
+  // chunk, for want of registers.
+  __device__ __forceinline__ Preparer(std::uint32_t thread, const PreparePlace& place, float2 head,
+                                      std::uint32_t board, std::uint32_t slot)
+      : lane(thread % 32), gate(head.x), unit(head.y) {
+    const std::uint32_t half = thread / (4 * kWarpgroup);  // of the channels: of warps 16 to 19, 1
+    keys = place.keys + slot * StagePlan::kBytes;
+    gates = keys + StagePlan::kGate - StagePlan::kKeys - half * (kPairedHalf - kHalfTile);
+    biases = board + BoardPlan::kBias + half * BoardPlan::kBiasHalf + thread % kWarpgroup / 4 * 4;
+    factors = place.factors + slot * StagePlan::kBytes;
   }
 
   // A step further is another 16-byte piece of the row: the swizzle is an exclusive or, and the
@@ -80,32 +118,29 @@ struct Preparer {
     return row ^ (step << 4);
   }
 
-  // `tiles`: of the gate, transposed: two tokens of channel l / 4 in each.
   __device__ __forceinline__ void load_gates(int step, std::uint32_t (&tiles)[4],
                                              float& bias) const {
     load_tiles_transposed(tiles, at_step(gates, step));
-    bias = load_shared(biases + 32 * step);
+    bias = load_shared(biases + BoardPlan::kBiasStep * step);
   }
-  __device__ __forceinline__ void load(int step, const std::uint32_t (&ones)[4],
-                                       const std::uint32_t (&tiles)[4], float bias,
-                                       ChannelStep& x) const {
-    const std::uint32_t at = at_step(keys, step);
-    load_tiles(x.k, at);
-    load_tiles(x.q, at + StagePlan::kQuery - StagePlan::kKeys);
-    std::uint32_t decays[4];
+  __device__ __forceinline__ ChannelDecays decays(const std::uint32_t (&tiles)[4],
+                                                  float bias) const {
+    float x[4][2];
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      decays[r] = pack_f16(gate.activate(low_bf16(tiles[r]), bias),
-                           gate.activate(high_bf16(tiles[r]), bias));
+      x[r][0] = gate.activate(low_bf16(tiles[r]), bias);
+      x[r][1] = gate.activate(high_bf16(tiles[r]), bias);
     }
-    multiply_f16(x.sums[0], ones, decays[0], decays[1]);
-    multiply_f16(x.sums[1], ones, decays[2], decays[3]);
+    return sum_decays(lane, x, unit);
   }
 
-  __device__ __forceinline__ void store(int step, const ChannelStep& x) const {
-    const References at = choose_references(lane, x.sums, unit);
-    std::uint32_t k_rel[4];
-    std::uint32_t q_rel[4];
+  __device__ __forceinline__ void store(int step, const ChannelDecays& x) const {
+    const std::uint32_t here = at_step(keys, step);
+    std::uint32_t k[4];
+    std::uint32_t q[4];
+    load_tiles_transposed(k, here);
+    load_tiles_transposed(q, here + StagePlan::kQuery - StagePlan::kKeys);
+    __syncwarp();  // every lane has read its rows
     std::uint32_t k_down[4];
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
@@ -113,69 +148,51 @@ struct Preparer {
       float down[2];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float from = r < 2 ? -at.r[i] : at.middle[i] - at.r[i];
-        const float bits = fmaf(x.sums[r / 2][2 * (r % 2) + i], unit, from);
-        up[i] = exp2_approx(bits);
-        down[i] = exp2_approx(-bits);
+        up[i] = exp2_approx(x.bits[r][i]);
+        down[i] = exp2_approx(-x.bits[r][i]);
       }
-      const float k[2] = {low_bf16(x.k[r]), high_bf16(x.k[r])};
-      k_rel[r] = pack_bf16(k[0] * up[0], k[1] * up[1]);
-      k_down[r] = pack_bf16(k[0] * down[0], k[1] * down[1]);
-      q_rel[r] = pack_bf16(low_bf16(x.q[r]) * up[0], high_bf16(x.q[r]) * up[1]);
+      const float key[2] = {low_bf16(k[r]), high_bf16(k[r])};
+      k[r] = pack_bf16(key[0] * up[0], key[1] * up[1]);
+      k_down[r] = pack_bf16(key[0] * down[0], key[1] * down[1]);
+      q[r] = pack_bf16(low_bf16(q[r]) * up[0], high_bf16(q[r]) * up[1]);
     }
-    const std::uint32_t here = at_step(keys, step);
-    store_tiles(here, k_rel);
-    store_tiles(here + StagePlan::kQuery - StagePlan::kKeys, q_rel);
-    store_tiles(at_step(gates, step), k_down);
-    store_factors(step, at);
+    store_tiles_transposed(here, k);
+    store_tiles_transposed(here + StagePlan::kQuery - StagePlan::kKeys, q);
+    store_tiles_transposed(at_step(gates, step), k_down);
+    store_factors(step, x);
   }
 
-  // Lanes 0 to 3 have the factors to R, lanes 4 to 7 those from there to the end.
-  __device__ __forceinline__ void store_factors(int step, const References& at) const {
-    const float left = exp2_approx(lane < 4 ? at.r[0] : at.rest[0]);
-    const float right = exp2_approx(lane < 4 ? at.r[1] : at.rest[1]);
-    if (lane < 8) {
-      store_shared_2(stage + (lane < 4 ? StagePlan::kGamma : StagePlan::kRest) +
-                         lane % 4 * kGammaPitch + (first_piece + step) * 8,
-                     left, right);
-    }
+  __device__ __forceinline__ void store_factors(int step, const ChannelDecays& x) const {
+    const float factor = exp2_approx((lane & 1) == 0 ? x.r : x.rest);
+    if ((lane & 2) == 0) store_shared(factors + 8 * step, factor);
   }
 };
 
 // Every chunk that the block sees; `part` of 8.
-__device__ __forceinline__ void run_prepare(const FusedParams& p, std::uint32_t shared, int part) {
-  const float unit = BoundedGate::unit(p.inputs);
-  std::uint32_t ones[4];
-  make_lower_ones(ones);
-  // Two of them are constants, of which ptxas makes copies for every product, 12 moves a step,
-  // unless it does not know them: a zero that it cannot see through.
-  const std::uint32_t zero = static_cast<std::uint32_t>(fresh_lane()) / 32;
-#pragma unroll
-  for (int r = 0; r < 4; ++r) ones[r] += zero;
-  std::uint32_t count = 0;
+template <Keeps kKeeps>
+__device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
+  const PreparePlace place(fresh_lane(), shared, part);
+  std::uint32_t count = first_count<GateForm::kBounded, kKeeps>(kPrepareRehearsal);
 #pragma unroll 1
-  for (;; ++count) {
+  for (;; count = next_count(count)) {
     const Turn<kStages> turn(count);
     // Until q has been summed and may be overwritten, and the rows past a tail are blanked. The
     // scalars have waited for the boxes, and what they saw then is seen here.
-    wait_at(shared + SharedPlan::kNormed + 8 * turn.slot, turn.parity);
+    wait_at(awaited(count, shared, SharedPlan::kNormed + 8 * turn.slot), turn.parity);
     const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
-    if (load_shared(board + BoardPlan::kExists) == 0.0f) break;
-    const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
-    const Preparer preparer(fresh_lane(), unit, stage, board, part);
+    const float2 head = load_shared_2(board + BoardPlan::kSlope);
+    if (head.x == 0.0f) break;
+    const Preparer preparer(fresh_thread(), place, head, board, turn.slot);
     std::uint32_t tiles[kSteps][4];
     float bias[kSteps];
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) preparer.load_gates(step, tiles[step], bias[step]);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      ChannelStep x;
-      preparer.load(step, ones, tiles[step], bias[step], x);
-      __syncwarp();  // every lane has read its rows
-      preparer.store(step, x);
+      preparer.store(step, preparer.decays(tiles[step], bias[step]));
     }
     publish_to_async_proxy();
-    warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
+    warp_arrive(arrival(count, shared, SharedPlan::kStored + 8 * turn.slot));
   }
   // As many more as the recurrence looks ahead, which do not exist. Once the chunks before them in
   // their stages are given back: some of these may still be in the hands of slower warps, and the

@@ -5,6 +5,7 @@
 #include "cuda/sm90/decays.cuh"
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/rehearsal.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -94,10 +95,13 @@ struct BoardOfHead {
         static_cast<std::int64_t>(head) * kDim + 64 * half + 2 * lane_index();
     bias = {gate.bias(load_bias(in, channel)), gate.bias(load_bias(in, channel + 1))};
   }
-  __device__ __forceinline__ void store(std::uint32_t board, int half) const {
+  __device__ __forceinline__ void store(const TokenInputs& in, std::uint32_t board,
+                                        int half) const {
     const int lane = fresh_lane();
-    store_shared_2(board + BoardPlan::kBias + 256 * half + 8 * lane, bias.x, bias.y);
-    if (half == 0 && lane == 0) store_shared_2(board + BoardPlan::kSlope, gate.slope, 1.0f);
+    store_shared_2(board + BoardPlan::bias_of(64 * half + 2 * lane), bias.x, bias.y);
+    if (half == 0 && lane == 0) {
+      store_shared_2(board + BoardPlan::kSlope, gate.slope, BoundedGate::unit(in));
+    }
   }
 };
 
@@ -105,11 +109,11 @@ struct BoardOfHead {
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
   constexpr bool kBoards = kForm == GateForm::kBounded;
-  std::uint32_t count = 0;
+  std::uint32_t count = first_count<kForm, kKeeps>(kScalarsRehearsal);
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const BoardOfHead of_head(p.inputs, item.head, sub);
     RawBeta next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);
-    for (int c = 0; c < item.chunks(); ++c, ++count) {
+    for (int c = is_rehearsal(count) ? -1 : 0; c < item.chunks(); ++c, count = next_count(count)) {
       const int lane = fresh_lane();
       const int row = sub * kSub + lane % kSub;
       const Turn<kStages> turn(count);
@@ -118,30 +122,33 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       const RawBeta raw_beta = next_beta;
       next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
-      wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
+      wait_at(awaited(count, shared, SharedPlan::kRaw + 8 * turn.slot), turn.parity);
       if (tokens < kChunk && sub == 1) {
         blank_rows(stage, tokens, p.inputs.gate.kind);
         publish_to_async_proxy();  // TMA will write there again
         __syncwarp();
       }
       if constexpr (kBoards) {
-        of_head.store(shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
+        of_head.store(p.inputs, shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
       }
       scale_queries(p, lane, stage, row, tokens);
       const float beta =
           row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
                        : 0.0f;
       if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
-      warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
+      warp_arrive(arrival(count, shared, SharedPlan::kNormed + 8 * turn.slot));
     }
   });
   if constexpr (kBoards) {
-    // One more, which does not exist, once nobody needs the chunk before it in its stage.
+    // One more, which does not exist, once nobody needs the chunk before it in its stage, nor the
+    // rehearsal.
+    if (kRehearses<kForm, kKeeps> && count > 0) wait_at(shared + SharedPlan::kRehearsed, 0);
     const Turn<kStages> turn(count);
     wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
     if (sub == 0 && lane_index() == 0) {
-      store_shared(shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes + BoardPlan::kExists,
-                   0.0f);
+      store_shared_2(
+          shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes + BoardPlan::kSlope, 0.0f,
+          0.0f);
     }
     warp_arrive(shared + SharedPlan::kNormed + 8 * turn.slot);
   }

@@ -47,10 +47,17 @@ struct ScorePlan {
 
 // kBounded: what prepare has to know of a chunk's head, of one in each stage.
 struct BoardPlan {
-  static constexpr std::uint32_t kBias = 0;  // fp32 [kDim]: BoundedGate::bias
-  static constexpr std::uint32_t kSlope = kBias + 4 * kDim;
-  static constexpr std::uint32_t kExists = kSlope + 4;  // 0 after the last chunk
-  static constexpr std::uint32_t kBytes = kExists + 12;
+  // fp32 [kDim]: BoundedGate::bias, by step of prepare, half, warp and channel of its 8: a lane of
+  // prepare then has its own at 4 (thread / 4).
+  static constexpr std::uint32_t kBias = 0;
+  static constexpr std::uint32_t kBiasHalf = 4 * 4 * 8;
+  static constexpr std::uint32_t kBiasStep = 2 * kBiasHalf + 64;  // in other banks
+  static constexpr std::uint32_t kSlope = kBias + 2 * kBiasStep;  // 0 after the last chunk
+  static constexpr std::uint32_t kUnit = kSlope + 4;              // BoundedGate::unit
+  static constexpr std::uint32_t kBytes = kUnit + 12;
+  static __device__ __forceinline__ std::uint32_t bias_of(std::uint32_t channel) {
+    return kBias + channel / 8 % 2 * kBiasStep + channel / 16 * 32 + channel % 8 * 4;
+  }
 };
 
 // kBounded: products of keys with keys as they come from the accumulators, fp32 [32][32] of which
@@ -93,7 +100,10 @@ struct SharedPlan {
   static constexpr std::uint32_t kScoreEmpty = kScoreFull + 8 * kPairs;  // [1]
   static constexpr std::uint32_t kOutFull = kScoreEmpty + 8 * kPairs;    // [8] by output buffer
   static constexpr std::uint32_t kOutEmpty = kOutFull + 8 * 2;           // [1]
-  static constexpr std::uint32_t kBytes = kOutEmpty + 8 * 2;
+  // Of rehearsals (rehearsal.cuh).
+  static constexpr std::uint32_t kRehearsed = kOutEmpty + 8 * 2;  // [10] their stages may be filled
+  static constexpr std::uint32_t kPassed = kRehearsed + 8;        // [1] its phase 0 is over
+  static constexpr std::uint32_t kBytes = kPassed + 8;
 };
 static_assert(SharedPlan::kOut % 1024 == 0);
 static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block");

@@ -35,7 +35,8 @@
 #define SCORE_EMPTY(b) (5 * STAGES + PAIRS + (b))
 #define OUT_FULL(b) (5 * STAGES + 2 * PAIRS + (b))
 #define OUT_EMPTY(b) (5 * STAGES + 2 * PAIRS + OUTS + (b))
-#define BARRIERS (5 * STAGES + 2 * PAIRS + 2 * OUTS)
+#define REHEARSED (5 * STAGES + 2 * PAIRS + 2 * OUTS) /* !GENERAL */
+#define BARRIERS (REHEARSED + 1)
 
 byte mutant; /* 0: none */
 byte chunks;
@@ -51,7 +52,8 @@ byte flying[STAGES]; /* chunk + 1 of the boxes that the raw barrier still expect
   ((b) < SCORE_FULL(0) -> EMPTY_ARRIVALS - (mutant == 103) :                                \
   ((b) < SCORE_EMPTY(0) -> SCORE_FULL_ARRIVALS - (mutant == 104 && SCORE_FULL_ARRIVALS > 1) : \
   ((b) < OUT_FULL(0) -> SCORE_EMPTY_ARRIVALS :                                              \
-  ((b) < OUT_EMPTY(0) -> OUT_FULL_ARRIVALS - (mutant == 105) : OUT_EMPTY_ARRIVALS))))))))
+  ((b) < OUT_EMPTY(0) -> OUT_FULL_ARRIVALS - (mutant == 105) :                              \
+  ((b) < REHEARSED -> OUT_EMPTY_ARRIVALS : REHEARSED_ARRIVALS - (mutant == 107))))))))))
 
 inline complete_if_done(b) {
   if
@@ -164,12 +166,22 @@ end:
   od
 }
 
+/* A role's rehearsal on stage s, which nobody may have filled, and whose board nobody has written. */
+#define is_untouched(s) (has[s] == 0 && flying[s] == 0)
+#if GENERAL
+#define is_rehearsed(c) true
+#else
+/* io_roles wait rehearsed */
+#define is_rehearsed(c) (c != FIRST_REHEARSED || may_pass(17, REHEARSED, 1))
+#endif
+
 /* Refills a stage with chunk c, then stores the outputs of the chunk that was there. */
 proctype Transfers() {
   byte c, out;
   do
   :: d_step { /* io_roles wait empty, expect raw */
-       c < chunks && out + STAGES >= c && may_pass(2, EMPTY(STAGE(c)), c / STAGES) ->
+       c < chunks && out + STAGES >= c && is_rehearsed(c) &&
+         may_pass(2, EMPTY(STAGE(c)), c / STAGES) ->
        passed(2, EMPTY(STAGE(c)), c / STAGES);
        assert(flying[STAGE(c)] == 0);
        has[STAGE(c)] = 0;
@@ -199,6 +211,12 @@ proctype Transfers() {
 
 proctype Scalars(byte sub) {
   byte c;
+#if !GENERAL
+  d_step { /* scalars_role arrive rehearsed */
+    assert(is_untouched(FIRST_REHEARSED + 1));
+    arrive(65, REHEARSED, 0, 1)
+  }
+#endif
   do
   :: d_step { /* scalars_role wait raw */
        c < chunks && may_pass(3, RAW(STAGE(c)), c / STAGES + 1) ->
@@ -215,8 +233,9 @@ proctype Scalars(byte sub) {
 #if GENERAL
   :: c == chunks -> break
 #else
-  :: d_step { /* scalars_role wait empty: for the chunk that does not exist */
-       c == chunks && may_pass(15, EMPTY(STAGE(c)), c / STAGES) ->
+  :: d_step { /* scalars_role wait rehearsed, empty: for the chunk that does not exist */
+       c == chunks && may_pass(18, REHEARSED, 1) && may_pass(15, EMPTY(STAGE(c)), c / STAGES) ->
+       passed(18, REHEARSED, 1);
        passed(15, EMPTY(STAGE(c)), c / STAGES);
        if
        :: sub == 0 -> BOARD(c, 0) = c + 1
@@ -331,6 +350,10 @@ proctype Recurrence(byte warps) {
  * the same order. */
 proctype Prepare(byte warps) {
   byte c;
+  d_step { /* prepare_role arrive rehearsed */
+    assert(is_untouched(FIRST_REHEARSED) && BOARD(FIRST_REHEARSED, 0) == 0);
+    arrive(66, REHEARSED, 0, warps)
+  }
   do
   :: d_step { /* prepare_role wait normed */
        c < chunks && may_pass(6, NORMED(STAGE(c)), c / STAGES + 1) ->

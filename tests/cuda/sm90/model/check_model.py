@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 # the bounded recurrence for `score_empty` (8): it has waited for `ready` of the chunk that was in the
 # buffer, where the inverse arrives last.
 MUTANTS = {
-    "bounded": [2, 3, 4, 6, *range(11, 17), *range(52, 58), *range(59, 65), *range(101, 107)],
+    "bounded": [2, 3, 4, 6, *range(11, 19), *range(52, 58), *range(59, 67), *range(101, 108)],
     "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, *range(52, 62), 101, 102, 103, 105],
     "handover": [1, 2, 3, 4, 5, 6, 7],
 }
@@ -41,6 +41,7 @@ def snake(name):
 
 def barrier_name(argument):
     """`shared + SharedPlan::kScoreFull + 8 * slot`, or a variable with the barrier's name."""
+    assert not argument.startswith(("awaited", "arrival")), argument
     planned = re.search(r"SharedPlan::k(\w+)", argument)
     if planned:
         return snake(planned.group(1))
@@ -54,6 +55,10 @@ def source_sites(folder):
     for name in ROLE_FILES:
         text = (folder / f"{name}.cuh").read_text(encoding="utf-8")
         named = dict(re.findall(r"const int (\w+) = (k\w+Barrier)\b", text))
+        # What a role waits for and arrives at but in its rehearsal, where it waits for nobody.
+        text, rehearsals = re.subn(r"(?:awaited|arrival)\(count, shared, ([^)]*)\)", r"\1", text)
+        if rehearsals:
+            sites.add((name, "arrive", "rehearsed"))
         for line in text.splitlines():
             if "__device__" in line:
                 continue
@@ -84,6 +89,9 @@ def constants(folder, form):
     known = {name: int(value) for name, value in
              re.findall(r"constexpr (?:int|std::int32_t) (k\w+) = (\d+);", config + fused)}
     choice = re.search(r"kScoreWarps = kForm == GateForm::kBounded \? (\d+) : (\d+);", fused)
+    rehearsal = (folder / "rehearsal.cuh").read_text(encoding="utf-8")
+    number, warps = re.search(r"kRehearsedArrivals = (\d+) \+ (k\w+);", rehearsal).groups()
+    known["kRehearsedArrivals"] = int(number) + known[warps]
     known["score_warps"] = int(choice.group(1 if form == "bounded" else 2))
 
     def value(text):
@@ -101,6 +109,8 @@ def constants(folder, form):
     defines = {"STAGES": counts["raw"], "PAIRS": counts["score_full"], "OUTS": counts["out_full"],
                "PREPARE_WARPS": known["kPrepareWarps"], "SCORES_AHEAD": known["kScoresAhead"],
                "GENERAL": int(form == "general"), "CHUNKS": chunks, "FIRST": first}
+    rehearsed = int(re.search(r"kPrepareRehearsal = (\w+)u;", rehearsal).group(1), 16)
+    defines["FIRST_REHEARSED"] = rehearsed % counts["raw"]
     for name, needed in arrivals.items():
         defines[f"{name.upper()}_ARRIVALS"] = needed
     return defines
