@@ -152,7 +152,7 @@ class CudaBackend final : public Backend {
     }
     return plan.config.algorithm == Algorithm::kRecurrent
                ? run_recurrent(plan, tensors, bytes, context)
-               : run_chunked(plan, tensors, bytes, context, /*chains=*/nullptr);
+               : run_chunked(plan, tensors, bytes, context, /*chains=*/nullptr, FusedEnd{});
   }
 
  private:
@@ -186,7 +186,9 @@ class CudaBackend final : public Backend {
     if (Status status = count_checkpoint_rows(rest, tensors, second, context); !status.ok()) {
       return status;
     }
-    return run_chunked(rest, tensors, second, context, params.handover.unproven);
+    return run_chunked(
+        rest, tensors, second, context, params.handover.unproven,
+        {.ended = params.handover.ended, .blocks = static_cast<std::uint32_t>(blocks)});
 #else
     return Status::unsupported(sm90::why_not_fused(plan.problem, device));
 #endif
@@ -200,7 +202,7 @@ class CudaBackend final : public Backend {
   }
 
   static Status run_chunked(const Plan& plan, const Tensors& tensors, std::byte* workspace,
-                            const LaunchContext& context, ChainSet chains) {
+                            const LaunchContext& context, ChainSet chains, FusedEnd fused_end) {
     const Problem& p = plan.problem;
     const auto head_dim_k = static_cast<int>(p.head_dim_k);
     const auto panel = static_cast<int>(plan.config.v_panel);
@@ -208,6 +210,7 @@ class CudaBackend final : public Backend {
     PrepareParams prepare = bind_prepare(plan, tensors, workspace);
     RecurrenceParams recurrence = bind_recurrence(plan, tensors, workspace);
     prepare.chains = recurrence.chains = chains;
+    recurrence.fused_end = fused_end;
 
     cudaError_t error =
         launch_prepare(prepare, head_dim_k, places.chunks + places.side_chunks, context);

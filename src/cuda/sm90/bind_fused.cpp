@@ -128,6 +128,7 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
                        .shares = reinterpret_cast<Share*>(workspace + handover.shares),
                        .cuts = reinterpret_cast<CutPlace*>(workspace + handover.cuts),
                        .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
+                       .ended = reinterpret_cast<std::uint32_t*>(workspace + handover.ended),
                        .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts),
                        .unproven = waits ? nullptr : unproven};
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;

@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     cut.bits = static_cast<std::uint32_t>(share.begin - 1) << 1 | proven;
   }
   p.handover.cuts[blockIdx.x] = cut;
-  if (blockIdx.x == 0) *p.handover.begun = 0;
+  if (blockIdx.x == 0) *p.handover.begun = *p.handover.ended = 0;
 }
 
 }  // namespace

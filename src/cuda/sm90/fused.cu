@@ -23,6 +23,7 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int scor
   constexpr int kRecurrenceWarps = 8;
   init_barriers(shared, SharedPlan::kRehearsed, 1, kRehearsedArrivals);
   init_barriers(shared, SharedPlan::kPassed, 1, 1);
+  init_barriers(shared, SharedPlan::kWritten, 1, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
   init_barriers(shared, SharedPlan::kNormed, kStages, 2);
   init_barriers(shared, SharedPlan::kStored, kStages, kPrepareWarps);

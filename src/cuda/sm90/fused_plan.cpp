@@ -166,7 +166,8 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   layout.cuts = layout.shares + blocks * sizeof(Share);
   layout.unproven = align_up(layout.cuts + blocks * sizeof(CutPlace));
   layout.begun = layout.unproven + sizeof(*Handover::unproven);
-  layout.counts = layout.begun + sizeof(*Handover::begun);
+  layout.ended = layout.begun + sizeof(*Handover::begun);
+  layout.counts = layout.ended + sizeof(*Handover::ended);
   layout.bytes = align_up(layout.counts + sizeof(CutCounts));
   return layout;
 }

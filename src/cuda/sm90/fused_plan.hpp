@@ -42,6 +42,7 @@ struct HandoverLayout {
   std::size_t cuts = 0;
   std::size_t unproven = 0;
   std::size_t begun = 0;
+  std::size_t ended = 0;
   std::size_t counts = 0;  // CutCounts, for tests and benchmarks
   std::size_t bytes = 0;   // a multiple of 128, as the two kernels ask
 };

@@ -128,6 +128,12 @@ __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_
     store_chunk(p, shared, i, out_place(Turn<kStages>(i).slot));
   }
   if (lane_index() == 0) wait_stores();
+  if (p.handover.unproven == nullptr) return;
+  // For kernels that do not wait for this one (begin_chains).
+  if (block_share().rounds > 0) {
+    wait_at(shared + SharedPlan::kWritten, 0);
+  }
+  if (lane_index() == 0) add_release(p.handover.ended, 1);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -35,13 +35,14 @@ struct CutPlace {
 };
 
 // Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares` and
-// `cuts` and zeroes `begun` and `sent`, the fused kernel writes the rest.
+// `cuts` and zeroes `begun`, `ended` and `sent`, the fused kernel writes the rest.
 struct Handover {
   float* states = nullptr;         // [blocks, V, K], from block b to the next; null: no cuts
   std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
   Share* shares = nullptr;         // [blocks]
   CutPlace* cuts = nullptr;        // [blocks]
   std::uint32_t* begun = nullptr;  // blocks that have begun
+  std::uint32_t* ended = nullptr;  // and ended, all they write written; counted beside `unproven`
   CutCounts* counts = nullptr;
   // Chains left to the two kernels, bit n * v_heads + head; null: parts without proof wait.
   unsigned long long* unproven = nullptr;

@@ -420,7 +420,12 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
     // The item is looked up again: kept through the loop, it would spill.
     end_state(p, make_item(p, block_order(), round()), state);
     __syncwarp();
-    if (lane_index() == 0) round() = round() + 1;
+    if (lane_index() == 0) {
+      round() = round() + 1;
+      if (round() == block_share().rounds) {
+        arrive_at(shared + SharedPlan::kWritten);
+      }
+    }
     __syncwarp();
   }
 }

@@ -94,6 +94,12 @@ struct TokenInputs {
 // 64; null: all. Blocks of other chains end at once.
 using ChainSet = const unsigned long long*;
 
+// The fused kernel in front of launches for its ChainSet: how many of its blocks have ended.
+struct FusedEnd {
+  const std::uint32_t* ended = nullptr;  // null: there is none
+  std::uint32_t blocks = 0;
+};
+
 struct PrepareParams {
   SequenceMap sequences;
   CheckpointParams checkpoints;
@@ -117,6 +123,7 @@ struct RecurrenceParams {
   float* segment_entry = nullptr;    // [places, HV, V, K]: state before each segment
   float* segment_summary = nullptr;  // [places, HV, V + K, K]: S_ext over M^T
   ChainSet chains = nullptr;
+  FusedEnd fused_end;
 };
 
 struct CheckpointRowsParams {

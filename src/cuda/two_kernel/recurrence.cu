@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, kMinBlocks<kKeep>)
   extern __shared__ __align__(128) std::byte shared_bytes[];
   auto& storage = *reinterpret_cast<RecurrenceStorage<kK, kKeep>*>(shared_bytes);
   constexpr Queries kQueries = kPass == Pass::kOutput ? Queries::kMultiply : Queries::kSkip;
-  if (!begin_chains(p.chains)) return;
+  if (!begin_chains(p.chains, kPass == Pass::kOutput ? p.fused_end : FusedEnd{})) return;
 
   const int summary_rows = p.head_dim_v + kK;
   const Job job = make_job(p, kPass == Pass::kOutput ? p.head_dim_v : summary_rows);

@@ -25,25 +25,36 @@ __device__ __forceinline__ std::int64_t first_token(const SequenceMap& map, std:
   return clamp_index(load_index(map.cu_seqlens, n), 0, map.tokens);
 }
 
+// By the first block of the last launch for no chain: it ends when the fused kernel has, whose
+// blocks all run by now. To wait for the launch before instead, and that for the one before it,
+// took 1 us for each.
+__device__ __forceinline__ void wait_for_fused(FusedEnd end) {
+  if (end.ended == nullptr || blockIdx.x != 0) return;
+  while (threadIdx.x == 0 && load_acquire(end.ended) < end.blocks) __nanosleep(100);
+  __syncthreads();
+}
+
 // Waits for the kernels before this one, and says whether there is anything to do. A launch for no
-// chain passes quickly, with 1.5 us less: it lets the next kernel in at once, and all of its blocks
-// end without a wait but the first, which keeps the order of launches. Whoever has something to do
-// releases the next one late (prepare.cu).
+// chain passes at once: it lets the next kernel in and ends, but the last, of which `end` is given.
+// Whoever has something to do releases the next one late (prepare.cu).
 //
 // The set may be read before the wait. It is all ones until it is written, once: from a kernel
-// (find_shares.cu) for which the one that writes it has waited before it let this one in.
-__device__ __forceinline__ bool begin_chains(ChainSet chains) {
+// (find_shares.cu) for which the one that writes it has waited before it let this one in. A launch
+// that finds it empty is followed by launches that find it so.
+__device__ __forceinline__ bool begin_chains(ChainSet chains, FusedEnd end = {}) {
   if (chains == nullptr) {
     wait_for_previous_kernel();
     return true;
   }
-  const bool is_empty = load_acquire(chains) == 0;
-  if (is_empty) {
+  if (load_acquire(chains) == 0) {
     release_next_kernel();
-    if (blockIdx.x != 0) return false;
+    wait_for_fused(end);
+    return false;
   }
   wait_for_previous_kernel();
-  return *chains != 0;
+  if (*chains != 0) return true;
+  wait_for_fused(end);
+  return false;
 }
 
 __device__ __forceinline__ bool has_chain(ChainSet chains, std::int64_t n, int v_heads,

@@ -36,7 +36,8 @@
 #define OUT_FULL(b) (5 * STAGES + 2 * PAIRS + (b))
 #define OUT_EMPTY(b) (5 * STAGES + 2 * PAIRS + OUTS + (b))
 #define REHEARSED (5 * STAGES + 2 * PAIRS + 2 * OUTS) /* !GENERAL */
-#define BARRIERS (REHEARSED + 1)
+#define WRITTEN (REHEARSED + 1)
+#define BARRIERS (WRITTEN + 1)
 
 byte mutant; /* 0: none */
 byte chunks;
@@ -53,7 +54,9 @@ byte flying[STAGES]; /* chunk + 1 of the boxes that the raw barrier still expect
   ((b) < SCORE_EMPTY(0) -> SCORE_FULL_ARRIVALS - (mutant == 104 && SCORE_FULL_ARRIVALS > 1) : \
   ((b) < OUT_FULL(0) -> SCORE_EMPTY_ARRIVALS :                                              \
   ((b) < OUT_EMPTY(0) -> OUT_FULL_ARRIVALS - (mutant == 105) :                              \
-  ((b) < REHEARSED -> OUT_EMPTY_ARRIVALS : REHEARSED_ARRIVALS - (mutant == 107))))))))))
+  ((b) < REHEARSED -> OUT_EMPTY_ARRIVALS :                                                  \
+  ((b) < WRITTEN -> REHEARSED_ARRIVALS - (mutant == 107) :                                  \
+                    WRITTEN_ARRIVALS - (mutant == 108)))))))))))
 
 inline complete_if_done(b) {
   if
@@ -114,6 +117,8 @@ byte out_parts[OUTS];
    has_factors(c, UPPER_FACTORS | LOWER_FACTORS | INVERTED))
 #define holds_scores(c) (score_has[(c) % PAIRS] == (c) + 1 && score_parts[(c) % PAIRS] == KEY_WARPS)
 #define holds_outputs(c) (out_has[(c) % OUTS] == (c) + 1 && out_parts[(c) % OUTS] == RECURRENCE_WARPS)
+
+byte warps_done; /* of the recurrence, whose states are written */
 
 inline add_factors(c, some) { factors[STAGE(c)] = factors[STAGE(c)] | (some) }
 
@@ -206,7 +211,12 @@ proctype Transfers() {
        out++
      }
   :: out == chunks -> break
-  od
+  od;
+  atomic { /* io_roles wait written: then others may take the block for ended */
+    may_pass(19, WRITTEN, 1) ->
+    passed(19, WRITTEN, 1);
+    assert(warps_done == RECURRENCE_WARPS)
+  }
 }
 
 proctype Scalars(byte sub) {
@@ -269,6 +279,13 @@ proctype Inverse() {
      }
   :: c == chunks -> break
   od
+}
+
+inline write_states(warps) {
+  atomic {
+    warps_done = warps_done + warps;
+    arrive(67, WRITTEN, 0, warps) /* recurrence_role arrive written */
+  }
 }
 
 #define may_store_scores(c) may_pass(8, SCORE_EMPTY(c % PAIRS), c / PAIRS)
@@ -342,7 +359,8 @@ proctype Recurrence(byte warps) {
        c++
      }
   :: c == chunks -> break
-  od
+  od;
+  write_states(warps)
 }
 #else
 /* The eight warps are two here: any one of them, and the other seven as the last of them. A barrier
@@ -440,7 +458,8 @@ proctype Recurrence(byte part, warp) {
        at = CHUNK
      }
   :: at == CHUNK && c == chunks -> break
-  od
+  od;
+  write_states(WARPS(warp))
 }
 #endif
 

@@ -22,8 +22,8 @@ HERE = Path(__file__).resolve().parent
 # the bounded recurrence for `score_empty` (8): it has waited for `ready` of the chunk that was in the
 # buffer, where the inverse arrives last.
 MUTANTS = {
-    "bounded": [2, 3, 4, 6, *range(11, 19), *range(52, 58), *range(59, 67), *range(101, 108)],
-    "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, *range(52, 62), 101, 102, 103, 105],
+    "bounded": [2, 3, 4, 6, *range(11, 20), *range(52, 58), *range(59, 68), *range(101, 109)],
+    "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, 19, *range(52, 62), 67, 101, 102, 103, 105, 108],
     "handover": [1, 2, 3, 4, 5, 6, 7],
 }
 # The most chunks, and those of the first item: most stages are used twice.
