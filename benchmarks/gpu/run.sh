@@ -46,9 +46,30 @@ part_build() {
     cmake --build "$build" --target flash_kda flash-kda cuda_hardware_test cuda_hardware_error_test gpu_micro
 }
 part_verify() { "$build/flash-kda" info && "$build/flash-kda" verify --backend cuda --precision bf16; }
-part_tests() { "$build/tests/cuda/cuda_hardware_test" --gtest_brief=1; }
+# run_tests PROGRAM: its tests in as many processes as there are cores, since references are computed on
+# the CPU.
+run_tests() {
+  local shards shard status=0 processes=() logs
+  shards=$(nproc)
+  logs=$(mktemp -d)
+  for ((shard = 0; shard < shards; ++shard)); do
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard timeout "$limit" "$1" --gtest_brief=1 \
+      > "$logs/$shard" 2>&1 &
+    processes+=($!)
+  done
+  for ((shard = 0; shard < shards; ++shard)); do
+    wait "${processes[shard]}" && continue
+    status=1
+    echo "shard $shard of $shards: exit status $?"
+    tail -n 30 "$logs/$shard"
+  done
+  grep -h '^\[  PASSED\|^\[  SKIPPED\|^\[  FAILED' "$logs"/* | awk '{ sum[$2] += $4 } END { for (k in sum) print k, sum[k] }'
+  rm -r "$logs"
+  return $status
+}
+part_tests() { run_tests "$build/tests/cuda/cuda_hardware_test"; }
 # References in fp64 of many heads and seeds: minutes of CPU.
-part_errors() { timeout "$limit" "$build/tests/cuda/cuda_hardware_error_test" --gtest_brief=1; }
+part_errors() { run_tests "$build/tests/cuda/cuda_hardware_error_test"; }
 part_micro() { timeout 120 "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
   local status
