@@ -68,7 +68,7 @@ run_tests() {
   return $status
 }
 part_tests() { run_tests "$build/tests/cuda/cuda_hardware_test"; }
-# References in fp64 of many heads and seeds: minutes of CPU.
+# References in fp64 of many heads and seeds.
 part_errors() { run_tests "$build/tests/cuda/cuda_hardware_error_test"; }
 part_micro() { timeout 120 "$build/benchmarks/gpu/micro/gpu_micro" --json "$out/micro.json"; }
 part_sanitize() {
