@@ -41,6 +41,8 @@ def races(output):
     for line in output.splitlines():
         if at := re.search("between (Write|Read)" + place, line):
             first = f"{at[1].lower()} {at[2]} ({at[3]})"
+        elif "reported between" in line:
+            first = "access without a line"
         elif at := re.search("and (Write|Read)" + place, line):
             found.add(f"{first} / {at[1].lower()} {at[2]} ({at[3]})")
     return sorted(found)
