@@ -59,8 +59,8 @@ run_tests() {
   done
   for ((shard = 0; shard < shards; ++shard)); do
     wait "${processes[shard]}" && continue
-    status=1
-    echo "shard $shard of $shards: exit status $?"
+    status=$?
+    echo "shard $shard of $shards: exit status $status"
     tail -n 30 "$logs/$shard"
   done
   grep -h '^\[  PASSED\|^\[  SKIPPED\|^\[  FAILED' "$logs"/* | awk '{ sum[$2] += $4 } END { for (k in sum) print k, sum[k] }'

@@ -69,10 +69,8 @@ __device__ __forceinline__ void copy_block_async(std::uint32_t shared, const voi
 __device__ __forceinline__ void store_release(unsigned long long* word, unsigned long long x) {
   asm volatile("st.release.gpu.global.u64 [%0], %1;" ::"l"(word), "l"(x) : "memory");
 }
-__device__ __forceinline__ std::uint32_t load_acquire(const std::uint32_t* word) {
-  std::uint32_t x;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(x) : "l"(word) : "memory");
-  return x;
+__device__ __forceinline__ void store_release(std::uint32_t* word, std::uint32_t x) {
+  asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(word), "r"(x) : "memory");
 }
 __device__ __forceinline__ void add_release(std::uint32_t* word, std::uint32_t x) {
   asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(word), "r"(x) : "memory");
@@ -80,6 +78,11 @@ __device__ __forceinline__ void add_release(std::uint32_t* word, std::uint32_t x
 __device__ __forceinline__ unsigned long long load_acquire(const unsigned long long* word) {
   unsigned long long x;
   asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(x) : "l"(word) : "memory");
+  return x;
+}
+__device__ __forceinline__ std::uint32_t load_acquire(const std::uint32_t* word) {
+  std::uint32_t x;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(x) : "l"(word) : "memory");
   return x;
 }
 

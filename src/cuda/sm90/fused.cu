@@ -37,18 +37,6 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int scor
   arrive_at(shared + SharedPlan::kPassed);
 }
 
-// The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-__device__ __forceinline__ void clear_scores(std::uint32_t shared) {
-  constexpr int kPieces = 2 * kScoreTile / 16;
-  for (int i = static_cast<int>(threadIdx.x); i < kStages * kPieces;
-       i += static_cast<int>(blockDim.x)) {
-    const int stage = i / kPieces;
-    store_shared_bits(shared + SharedPlan::kStage + stage * StagePlan::kBytes +
-                          StagePlan::kInverse + (i % kPieces) * 16,
-                      {0, 0, 0, 0});
-  }
-}
-
 // The first box of each tensor would otherwise wait for its map.
 __device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
   if (p.loads == Transfer::kBox) {
@@ -62,7 +50,7 @@ __device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
 
 // Everything before the roles. What does not depend on the kernel in front comes first: it is still
 // running on other multiprocessors.
-template <bool kRehearses>
+template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warps) {
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) {
@@ -70,8 +58,9 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
     block_chunks() = ~0u;  // until prepare has seen the last
   }
   if (threadIdx.x == 32) prefetch_maps(p);
-  clear_scores(shared);
-  if constexpr (kRehearses) clear_rehearsed_stages(shared);
+  // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
+  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared, 0);
+  if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
   take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
@@ -88,7 +77,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
   // Warps that write a chunk's Akk: those with rows of keys.
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
-  begin_block<kRehearses<kForm, kKeeps>>(p, kScoreWarps);
+  begin_block<kForm, kKeeps>(p, kScoreWarps);
 
   const std::uint32_t shared = shared_address(shared_block);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;

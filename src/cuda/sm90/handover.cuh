@@ -35,8 +35,7 @@ __device__ __forceinline__ void send_state(const Handover& h, int slot, const fl
   write_slot(slot_of_thread(h.states, slot, thread), state);
   __syncwarp();
   if (thread % 32 == 0) {
-    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(handover_flag(h, slot, thread)), "r"(1)
-                 : "memory");
+    store_release(handover_flag(h, slot, thread), 1u);
   }
 }
 
@@ -44,15 +43,7 @@ __device__ __forceinline__ void send_state(const Handover& h, int slot, const fl
 __device__ __forceinline__ void wait_for_state(const Handover& h, int slot) {
   const int thread = recurrence_thread();
   if (thread % 32 == 0) {
-    std::uint32_t sent = 0;
-    for (;;) {
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
-                   : "=r"(sent)
-                   : "l"(handover_flag(h, slot, thread))
-                   : "memory");
-      if (sent != 0) break;
-      __nanosleep(100);
-    }
+    while (load_acquire(handover_flag(h, slot, thread)) == 0) __nanosleep(100);
   }
   __syncwarp();
 }

@@ -51,19 +51,10 @@ __device__ __forceinline__ std::uint32_t arrival(std::uint32_t count, std::uint3
   return shared + (is_rehearsal(count) ? SharedPlan::kRehearsed : barrier);
 }
 
-// What rehearsals read, before the block begins: zeros, and a head for prepare. Score tiles are
-// cleared in all stages.
-__device__ __forceinline__ void clear_rehearsed_stages(std::uint32_t shared) {
-  constexpr std::uint32_t kPieces = StagePlan::kBytes / 16;
-  for (std::uint32_t i = threadIdx.x; i < (kStages - kFirstRehearsedStage) * kPieces;
-       i += blockDim.x) {
-    const std::uint32_t at = i % kPieces * 16;
-    const bool is_score = at >= StagePlan::kInverse && at < StagePlan::kGamma;
-    const std::uint32_t stage = kFirstRehearsedStage + i / kPieces;
-    if (!is_score) {
-      store_shared_bits(shared + SharedPlan::kStage + stage * StagePlan::kBytes + at, {0, 0, 0, 0});
-    }
-  }
+// What rehearsals read, before the block begins: keys, queries and gates of zeros, and a head for
+// prepare.
+__device__ __forceinline__ void clear_rehearsed(std::uint32_t shared) {
+  clear_stages<StagePlan::kKeys, StagePlan::kValue>(shared, kFirstRehearsedStage);
   constexpr std::uint32_t kBoard =
       SharedPlan::kBoard + kPrepareRehearsal % kStages * BoardPlan::kBytes;
   if (threadIdx.x < kDim) {

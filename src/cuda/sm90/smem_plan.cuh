@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/sm90/layouts.cuh"
+#include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/share.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -110,6 +111,18 @@ static_assert(SharedPlan::kOut % 1024 == 0);
 static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block");
 
 extern __shared__ __align__(1024) std::byte shared_block[];
+
+// By all threads: zeros into bytes [begin, end) of the stages from number `first` on.
+template <std::uint32_t kBegin, std::uint32_t kEnd>
+__device__ __forceinline__ void clear_stages(std::uint32_t shared, std::uint32_t first) {
+  constexpr std::uint32_t kPieces = (kEnd - kBegin) / 16;
+  for (std::uint32_t i = threadIdx.x; i < (kStages - first) * kPieces; i += blockDim.x) {
+    const std::uint32_t stage = first + i / kPieces;
+    store_shared_bits(
+        shared + SharedPlan::kStage + stage * StagePlan::kBytes + kBegin + i % kPieces * 16,
+        {0, 0, 0, 0});
+  }
+}
 
 // Packed sequences, longest first.
 __device__ __forceinline__ std::uint16_t* block_order() {
