@@ -103,23 +103,9 @@ class CudaBackend final : public Backend {
     Plan plan;
     plan.problem = problem;
     plan.config = choose_config(problem, options, *device);
-    const bool asked = options.algorithm == Algorithm::kFused;
-    const bool preferred = options.algorithm == Algorithm::kAuto &&
-                           plan.config.algorithm == Algorithm::kChunked &&
-                           sm90::prefers_fused(problem);
-    if (asked || preferred) {
-      const std::string reason = sm90::why_not_fused(problem, *device);
-      if (reason.empty()) {
-        plan.config = sm90::fused_config(problem, options, *device);
-      } else if (asked) {
-        return Status::unsupported(fmt::format("algorithm fused: {}", reason));
-      }
-    } else if (options.algorithm == Algorithm::kAuto &&
-               plan.config.algorithm == Algorithm::kChunked &&
-               sm90::prefers_both(problem, options, *device) &&
-               sm90::why_not_fused(problem, *device).empty()) {
-      plan.config = sm90::config_of_both(problem, options, *device, plan.config);
-    }
+    const Result<Config> chosen = sm90::choose_fused(problem, options, *device, plan.config);
+    if (!chosen.ok()) return chosen.status();
+    plan.config = *chosen;
     plan.workspace_bytes = plan.config.algorithm == Algorithm::kFused
                                ? sm90::fused_workspace_bytes(problem, plan.config)
                                : lay_out_workspace(problem, plan.config).bytes;
@@ -176,9 +162,19 @@ class CudaBackend final : public Backend {
       const cudaError_t error = sm90::launch_find_shares(params, blocks, context);
       if (error != cudaSuccess) return device_error("launch of find_shares", error);
     }
+    if (sm90::is_split(plan.config)) return launch_split(params, blocks, context);
     const cudaError_t error = sm90::launch_fused(params, blocks, context);
     if (error != cudaSuccess) return device_error("launch of the fused kernel", error);
     if (params.handover.unproven == nullptr) return {};
+    const FusedEnd fused_end = {.ended = params.handover.ended,
+                                .blocks = static_cast<std::uint32_t>(blocks)};
+    if (plan.config.unproven == Unproven::kSplit) {
+      Plan rest = plan;
+      rest.config = sm90::split_part(plan.config);
+      const Result<sm90::FusedParams> left = sm90::bind_left(params, rest, tensors, fused_end);
+      if (!left.ok()) return left.status();
+      return launch_split(*left, sm90::count_blocks(plan.problem, rest.config), context);
+    }
     Plan rest = plan;
     rest.config = sm90::two_kernel_part(plan.config);
     std::byte* second = workspace + sm90::fused_workspace_bytes(plan.problem, plan.config) -
@@ -186,13 +182,20 @@ class CudaBackend final : public Backend {
     if (Status status = count_checkpoint_rows(rest, tensors, second, context); !status.ok()) {
       return status;
     }
-    return run_chunked(
-        rest, tensors, second, context, params.handover.unproven,
-        {.ended = params.handover.ended, .blocks = static_cast<std::uint32_t>(blocks)});
+    return run_chunked(rest, tensors, second, context, params.handover.unproven, fused_end);
 #else
     return Status::unsupported(sm90::why_not_fused(plan.problem, device));
 #endif
   }
+
+#if defined(FLASH_KDA_HAVE_SM90)
+  static Status launch_split(const sm90::FusedParams& params, int clusters,
+                             const LaunchContext& context) {
+    const cudaError_t error = sm90::launch_split(params, clusters, context);
+    return error == cudaSuccess ? Status()
+                                : device_error("launch of the fused kernel's split form", error);
+  }
+#endif
 
   static Status run_recurrent(const Plan& plan, const Tensors& tensors, std::byte* workspace,
                               const LaunchContext& context) {

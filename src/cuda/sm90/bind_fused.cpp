@@ -53,7 +53,12 @@ struct Boxed {
 };
 
 // [B, T, heads, 128] as boxes of [64 channels][32 tokens][`halves`] of one head.
-Status encode_map(const Boxed& tensor, const Problem& p, EncodeTiled encode) {
+Status encode_map(const Boxed& tensor, const Problem& p) {
+  static const EncodeTiled encode = find_encode_tiled();
+  if (encode == nullptr) {
+    return {StatusCode::kDeviceError,
+            "cuTensorMapEncodeTiled: not found in the driver, which CUDA 12.0 or newer has"};
+  }
   const TensorView& view = tensor.view;
   const std::int64_t extents[3] = {p.batch, p.tokens, view.shape[2]};
   const auto extent = [&](int dim) { return static_cast<cuuint64_t>(extents[dim]); };
@@ -75,17 +80,18 @@ Status encode_map(const Boxed& tensor, const Problem& p, EncodeTiled encode) {
                                                 tensor.name, static_cast<int>(result))};
 }
 
-Status encode_maps(const Problem& p, const Tensors& t, FusedParams& params) {
-  static const EncodeTiled encode = find_encode_tiled();
-  if (encode == nullptr) {
-    return {StatusCode::kDeviceError,
-            "cuTensorMapEncodeTiled: not found in the driver, which CUDA 12.0 or newer has"};
-  }
+// Halves of a row that a block stores.
+Boxed boxed_out(const Plan& plan, const Tensors& t, FusedParams& params) {
+  return {"out", t.out, is_split(plan.config) ? 1u : 2u, params.out_map};
+}
+
+Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
+  const Problem& p = plan.problem;
   const Boxed inputs[] = {{"q", t.q, 1, params.q_map},
                           {"k", t.k, 1, params.k_map},
                           {"g", t.g, 2, params.g_map},
                           {"v", t.v, 2, params.v_map}};
-  const Boxed out = {"out", t.out, 2, params.out_map};
+  const Boxed out = boxed_out(plan, t, params);
   const auto is_boxed = [&](const Boxed& tensor) { return can_be_boxed(tensor.view, p); };
   const bool loads = std::all_of(std::begin(inputs), std::end(inputs), is_boxed);
   const bool stores = is_boxed(out);
@@ -93,9 +99,9 @@ Status encode_maps(const Problem& p, const Tensors& t, FusedParams& params) {
   params.stores = stores ? Transfer::kBox : Transfer::kElements;
   Status status;
   for (const Boxed& tensor : inputs) {
-    if (loads && status.ok()) status = encode_map(tensor, p, encode);
+    if (loads && status.ok()) status = encode_map(tensor, p);
   }
-  if (stores && status.ok()) status = encode_map(out, p, encode);
+  if (stores && status.ok()) status = encode_map(out, p);
   return status;
 }
 
@@ -137,7 +143,22 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);
 
-  if (Status status = encode_maps(p, t, params); !status.ok()) return status;
+  if (Status status = encode_maps(plan, t, params); !status.ok()) return status;
+  return params;
+}
+
+Result<FusedParams> bind_left(const FusedParams& fused, const Plan& split, const Tensors& t,
+                              const FusedEnd& fused_end) {
+  FusedParams params = fused;
+  params.chains = fused.handover.unproven;
+  params.fused_end = fused_end;
+  params.handover = {};
+  params.max_warm_up = 0;
+  if (params.stores == Transfer::kBox) {
+    if (Status status = encode_map(boxed_out(split, t, params), split.problem); !status.ok()) {
+      return status;
+    }
+  }
   return params;
 }
 

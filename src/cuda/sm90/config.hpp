@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "flash_kda/problem.hpp"
+
 #if defined(__CUDACC__)
 #define FLASH_KDA_HOST_DEVICE __host__ __device__
 #else
@@ -12,6 +14,7 @@
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kDim = 128;   // K and V
+inline constexpr int kSplitPanel = kDim / 2;  // values of a block of the split form
 inline constexpr int kChunk = 32;  // C
 inline constexpr int kSub = 16;    // tokens of a sub-chunk: decays are referenced inside it
 inline constexpr int kStages = 5;  // chunks in flight between HBM and the recurrence
@@ -61,6 +64,9 @@ enum class GateForm : std::int32_t {
   kGeneral,
 };
 inline constexpr float kBoundedLimit = -5.0f;
+constexpr bool is_bounded(const GateSpec& gate) {
+  return gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
+}
 
 // Registers a thread of each role after setmaxnreg. A launch gives every thread the same number, a
 // multiple of 8; what some roles give back, others take.

@@ -1,23 +1,14 @@
 // The fused kernel: roles of one persistent block, put together.
+#include "cuda/sm90/begin_block.cuh"
 #include "cuda/sm90/inverse_role.cuh"
 #include "cuda/sm90/io_roles.cuh"
 #include "cuda/sm90/prepare_pairs.cuh"
 #include "cuda/sm90/prepare_role.cuh"
 #include "cuda/sm90/recurrence_role.cuh"
 #include "cuda/sm90/scalars_role.cuh"
-#include "cuda/sm90/take_share.cuh"
 
 namespace flash_kda::cuda::sm90 {
 namespace {
-
-__device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, int count,
-                                              int arrivals) {
-  for (int i = 0; i < count; ++i) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared + first + 8 * i),
-                 "r"(arrivals)
-                 : "memory");
-  }
-}
 
 __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int score_warps) {
   constexpr int kRecurrenceWarps = 8;
@@ -35,17 +26,6 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared, int scor
   init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
   publish_barriers();
   arrive_at(shared + SharedPlan::kPassed);
-}
-
-// The first box of each tensor would otherwise wait for its map.
-__device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
-  if (p.loads == Transfer::kBox) {
-    prefetch_map(p.k_map);
-    prefetch_map(p.q_map);
-    prefetch_map(p.g_map);
-    prefetch_map(p.v_map);
-  }
-  if (p.stores == Transfer::kBox) prefetch_map(p.out_map);
 }
 
 // Everything before the roles. What does not depend on the kernel in front comes first: it is still
@@ -120,8 +100,7 @@ cudaError_t launch_form(const FusedParams& params, int blocks, const LaunchConte
 }  // namespace
 
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context) {
-  const GateSpec& gate = params.inputs.gate;
-  const bool bounded = gate.kind == GateKind::kLowerBound && gate.lower_bound >= kBoundedLimit;
+  const bool bounded = is_bounded(params.inputs.gate);
   // Kernels of their own, so that calls without checkpoints have the registers and the small loops.
   if (params.checkpoints.kind == CheckpointKind::kNone) {
     return bounded ? launch_form<GateForm::kBounded, Keeps::kFinalState>(params, blocks, context)

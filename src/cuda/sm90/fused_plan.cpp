@@ -16,9 +16,13 @@ namespace {
 // is then 257 chunks in a row, about 0.48 ms on an H200 whatever the number of heads, and the two
 // kernels take 0.43 ms for 24 heads, 0.53 for 32 (BENCHMARK_H200.md).
 constexpr std::int64_t kMinItems = 32;
-static_assert(kMinItems <= 64, "chains left to the two kernels are bits of one word");
+// Chains that are left to other kernels are bits of one word.
+constexpr std::int64_t kMaxLeft = 64;
+static_assert(kMinItems <= kMaxLeft);
 // Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
 constexpr double kChunkCycles = 3150;
+// The same of the split form's two blocks.
+constexpr double kSplitChunkCycles = 1900;
 // What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
 constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
@@ -49,6 +53,11 @@ std::int64_t limit_blocks(const PlanOptions& options, const DeviceLimits& device
 
 std::size_t align_up(std::size_t bytes) { return (bytes + 127) / 128 * 128; }
 
+// Blocks that have work of their own, or clusters.
+std::int64_t count_shares(const Config& config) {
+  return is_split(config) ? config.multiprocessors / 2 : config.multiprocessors;
+}
+
 // Whether a token's own transition, I - beta k k^T, never lengthens a state (docs/numerics.md). Of
 // activated betas the values would have to be read.
 bool contracts_state(const Problem& p) {
@@ -67,6 +76,98 @@ bool has_few_detours(const Problem& p) {
       return mean_tokens(p) / p.checkpoints.max_offsets >= kMinBetweenDetours;
   }
   return false;
+}
+
+// Whether chunks of 32 tokens suit the problem.
+bool suits_chunks(const Problem& p) {
+  return mean_tokens(p) >= kMinTokens && has_few_detours(p);
+}
+
+// Cycles of the busiest of `shares` blocks or clusters, if no part of a chain is replayed.
+double exact_cycles(const Problem& p, std::int64_t shares, double cycles_of_chunk) {
+  const std::int64_t cost = cost_of_chain(mean_tokens(p));
+  const std::int64_t whole = (count_items(p) + shares - 1) / shares * cost;
+  const Balance balance = balance_chains(p, shares, /*max_warm_up=*/0);
+  return static_cast<double>(balance.layout == Layout::kCut ? balance.share : whole) *
+         cycles_of_chunk;
+}
+double fused_cycles(const Problem& p, std::int64_t multiprocessors) {
+  return exact_cycles(p, multiprocessors, kChunkCycles);
+}
+double split_cycles(const Problem& p, std::int64_t multiprocessors) {
+  return exact_cycles(p, multiprocessors / 2, kSplitChunkCycles);
+}
+
+// Whether a call may take the split form for its chains, or for those without proof: bits of one
+// word, and as many rounds as a block lists.
+bool may_split(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
+  return options.v_panel == 0 && why_not_split(p, options, device).empty();
+}
+bool may_leave_to_split(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
+  const std::int64_t clusters = limit_blocks(options, device) / 2;
+  return may_split(p, options, device) && count_items(p) <= kMaxLeft &&
+         count_items(p) <= clusters * kListedItems;
+}
+
+// Whether replays of proven parts, with what the launches for other chains cost, are predicted to
+// take less than `cycles`.
+bool replays_pay(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
+                 double cycles) {
+  if (options.cuts != Cuts::kAuto || !contracts_state(p)) return false;
+  const Balance balance = balance_chains(p, limit_blocks(options, device), kMaxWarmUp);
+  if (balance.layout != Layout::kReplayed) return false;
+  const std::int64_t chunks = balance.share + kReplayCost + kExtraLaunches;
+  return static_cast<double>(chunks) * kChunkCycles < cycles;
+}
+
+Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
+                    std::int64_t v_panel = kDim) {
+  Config config;
+  config.backend = BackendKind::kCuda;
+  config.threads = 1;
+  config.target = v_panel == kDim ? "sm_90a fused" : "sm_90a fused, split";
+  config.precision = Precision::kBF16;
+  config.algorithm = Algorithm::kFused;
+  config.chunk_size = kChunk;
+  config.v_panel = v_panel;
+  config.work_items = count_items(p);
+  config.multiprocessors = static_cast<int>(limit_blocks(options, device));
+  if (options.cuts == Cuts::kAuto && contracts_state(p))
+    config.warm_up_tokens = kMaxWarmUp * kChunk;
+  config.reason =
+      fmt::format("{} chains on {} {}{}", config.work_items, count_shares(config),
+                  is_split(config) ? "pairs of multiprocessors" : "multiprocessors",
+                  may_cut_chains(p, config) ? ", cut into equal shares" : "");
+  return config;
+}
+
+// Of many chains: what is fastest where all is proven, or, if nothing can be, whatever the gates.
+Config config_of_many(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
+  const Config fused = fused_config(p, options, device);
+  if (fused.warm_up_tokens == 0) {
+    const bool splits = may_split(p, options, device) && split_cycles(p, fused.multiprocessors) <
+                                                             fused_cycles(p, fused.multiprocessors);
+    return splits ? fused_config(p, options, device, kSplitPanel) : fused;
+  }
+  const bool leaves = may_cut_chains(p, fused) && may_leave_to_split(p, options, device);
+  return leaves ? leave_to_split(fused) : fused;
+}
+
+// Of few chains.
+Config config_of_few(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
+                     const Config& two_kernels) {
+  const double by_two_kernels = choose_split(p, device).cycles;
+  const double by_split = may_split(p, options, device)
+                              ? split_cycles(p, limit_blocks(options, device))
+                              : std::numeric_limits<double>::infinity();
+  const bool splits = by_split < by_two_kernels;
+  if (replays_pay(p, options, device, std::min(by_two_kernels, by_split))) {
+    const Config fused = fused_config(p, options, device);
+    return splits && may_leave_to_split(p, options, device)
+               ? leave_to_split(fused)
+               : leave_to_two_kernels(fused, two_kernels);
+  }
+  return splits ? fused_config(p, options, device, kSplitPanel) : two_kernels;
 }
 
 }  // namespace
@@ -98,50 +199,59 @@ std::string why_not_fused(const Problem& p, const DeviceLimits& device) {
   return "";
 }
 
-bool prefers_fused(const Problem& p) {
-  return count_items(p) >= kMinItems && mean_tokens(p) >= kMinTokens && has_few_detours(p);
-}
-
-bool prefers_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
-  if (options.cuts != Cuts::kAuto || !contracts_state(p) || count_items(p) >= kMinItems ||
-      mean_tokens(p) < kMinTokens || !has_few_detours(p)) {
-    return false;
+std::string why_not_split(const Problem& p, const PlanOptions& options,
+                          const DeviceLimits& device) {
+  if (std::string reason = why_not_fused(p, device); !reason.empty()) return reason;
+  if (!is_bounded(p.gate)) {
+    return fmt::format("gate: expected a lower bound of {} or above, got {}", kBoundedLimit,
+                       p.gate.kind == GateKind::kLowerBound
+                           ? fmt::format("{}", p.gate.lower_bound)
+                           : std::string(to_string(p.gate.kind)));
   }
-  const Balance balance = balance_chains(p, limit_blocks(options, device), kMaxWarmUp);
-  if (balance.layout != Layout::kReplayed) return false;
-  const std::int64_t chunks = balance.share + kReplayCost + kExtraLaunches;
-  return static_cast<double>(chunks) * kChunkCycles < choose_split(p, device).cycles;
+  if (limit_blocks(options, device) < 2) return "multiprocessors: expected 2 at least, got 1";
+  return "";
 }
 
-Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
-  Config config;
-  config.backend = BackendKind::kCuda;
-  config.threads = 1;
-  config.target = "sm_90a fused";
-  config.precision = Precision::kBF16;
-  config.algorithm = Algorithm::kFused;
-  config.chunk_size = kChunk;
-  config.v_panel = kDim;
-  config.work_items = count_items(p);
-  config.multiprocessors = static_cast<int>(limit_blocks(options, device));
-  if (options.cuts == Cuts::kAuto && contracts_state(p))
-    config.warm_up_tokens = kMaxWarmUp * kChunk;
-  config.reason =
-      fmt::format("{} chains on {} multiprocessors{}", config.work_items, config.multiprocessors,
-                  may_cut_chains(p, config) ? ", cut into equal shares" : "");
-  return config;
+Result<Config> choose_fused(const Problem& p, const PlanOptions& options,
+                            const DeviceLimits& device, const Config& two_kernels) {
+  const bool asks_split = options.v_panel == kSplitPanel;
+  const bool asked = options.algorithm == Algorithm::kFused;
+  if (asks_split && !asked && options.algorithm != Algorithm::kAuto) {
+    return Status::unsupported(fmt::format("v_panel: expected algorithm fused or auto for {}, got {}",
+                                           kSplitPanel, to_string(options.algorithm)));
+  }
+  if (asked || asks_split) {
+    const std::string reason =
+        asks_split ? why_not_split(p, options, device) : why_not_fused(p, device);
+    if (!reason.empty()) {
+      return Status::unsupported(asks_split ? fmt::format("v_panel {}: {}", kSplitPanel, reason)
+                                            : fmt::format("algorithm fused: {}", reason));
+    }
+    return fused_config(p, options, device, asks_split ? kSplitPanel : kDim);
+  }
+  if (options.algorithm != Algorithm::kAuto || two_kernels.algorithm != Algorithm::kChunked ||
+      !why_not_fused(p, device).empty() || !suits_chunks(p)) {
+    return two_kernels;
+  }
+  return count_items(p) >= kMinItems ? config_of_many(p, options, device)
+                                     : config_of_few(p, options, device, two_kernels);
 }
 
-Config config_of_both(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
-                      const Config& two_kernels) {
-  Config config = fused_config(p, options, device);
-  config.target = "sm_90a fused, two-kernel";
+Config leave_to_two_kernels(Config config, const Config& two_kernels) {
+  config.target += ", two-kernel";
   config.unproven = Unproven::kTwoKernels;
   config.v_panel = two_kernels.v_panel;
   config.segment_tokens = two_kernels.segment_tokens;
   const std::string pieces =
       config.segment_tokens > 0 ? fmt::format(", cut every {} tokens", config.segment_tokens) : "";
   config.reason += fmt::format("; chains without proof of their replays by two kernels{}", pieces);
+  return config;
+}
+
+Config leave_to_split(Config config) {
+  config.target += ", split";
+  config.unproven = Unproven::kSplit;
+  config.reason += "; chains without proof of their replays by pairs of multiprocessors";
   return config;
 }
 
@@ -152,15 +262,28 @@ Config two_kernel_part(const Config& both) {
   return config;
 }
 
+bool is_split(const Config& config) {
+  return config.algorithm == Algorithm::kFused && config.unproven != Unproven::kTwoKernels &&
+         config.v_panel == kSplitPanel;
+}
+
+Config split_part(const Config& both) {
+  Config config = both;
+  config.v_panel = kSplitPanel;
+  config.unproven = Unproven::kWait;
+  config.warm_up_tokens = 0;
+  return config;
+}
+
 int count_blocks(const Problem& p, const Config& config) {
-  if (may_cut_chains(p, config)) return config.multiprocessors;
-  return static_cast<int>(std::min<std::int64_t>(count_items(p), config.multiprocessors));
+  const std::int64_t shares = count_shares(config);
+  return static_cast<int>(may_cut_chains(p, config) ? shares : std::min(count_items(p), shares));
 }
 
 HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   HandoverLayout layout;
-  if (count_items(p) <= config.multiprocessors && config.warm_up_tokens == 0) return layout;
-  const auto blocks = static_cast<std::size_t>(config.multiprocessors);
+  if (count_items(p) <= count_shares(config) && config.warm_up_tokens == 0) return layout;
+  const auto blocks = static_cast<std::size_t>(count_shares(config));
   layout.sent = blocks * kHandoverFloats * sizeof(float);
   layout.shares = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
   layout.cuts = layout.shares + blocks * sizeof(Share);
@@ -174,12 +297,12 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
 
 std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
   const std::size_t bytes = align_up(lay_out_checkpoints(p, config).bytes);
-  if (config.unproven == Unproven::kWait) return bytes;
+  if (config.unproven != Unproven::kTwoKernels) return bytes;
   return bytes + lay_out_workspace(p, two_kernel_part(config)).bytes;
 }
 
 Balance balance_equal_chains(const Problem& p, const Config& config) {
-  return balance_chains(p, config.multiprocessors, config.warm_up_tokens / kChunk);
+  return balance_chains(p, count_shares(config), config.warm_up_tokens / kChunk);
 }
 
 bool may_cut_chains(const Problem& p, const Config& config) {

@@ -12,24 +12,29 @@ namespace flash_kda::cuda::sm90 {
 // Empty, or why the fused kernel cannot run this problem on this device.
 std::string why_not_fused(const Problem& problem, const DeviceLimits& device);
 
-// Whether it is expected to be faster than two kernels, whatever its parts wait for.
-bool prefers_fused(const Problem& problem);
+// The same of its split form, a cluster of two blocks with 64 values each.
+std::string why_not_split(const Problem& problem, const PlanOptions& options,
+                          const DeviceLimits& device);
 
-Config fused_config(const Problem& problem, const PlanOptions& options, const DeviceLimits& device);
+// What runs on a device with the fused kernel: it, its split form, `two_kernels` (the plan without
+// both), or one for chains whose replays are proven and another for the rest.
+Result<Config> choose_fused(const Problem& problem, const PlanOptions& options,
+                            const DeviceLimits& device, const Config& two_kernels);
 
-// For few chains: the fused kernel with replays, and two kernels for chains without proof. Whether
-// that is expected to be faster than two kernels alone, where proofs succeed.
-bool prefers_both(const Problem& problem, const PlanOptions& options, const DeviceLimits& device);
+bool is_split(const Config& config);
 
-// `two_kernels`: the plan for these alone.
-Config config_of_both(const Problem& problem, const PlanOptions& options,
-                      const DeviceLimits& device, const Config& two_kernels);
+// A plan of the fused kernel, with chains whose replays are not proven left to two kernels, planned
+// as `two_kernels`, or to the split form.
+Config leave_to_two_kernels(Config fused, const Config& two_kernels);
+Config leave_to_split(Config fused);
 
 // The plan's second part, if chains without proof are left to two kernels. Their workspace follows
 // that of the fused kernel.
 Config two_kernel_part(const Config& both);
+// If they are left to the split form, which needs no workspace of its own.
+Config split_part(const Config& both);
 
-// Blocks of the launch: one a multiprocessor, fewer if there are fewer chains.
+// Blocks of the launch, or clusters: one a multiprocessor or two, fewer if there are fewer chains.
 int count_blocks(const Problem& problem, const Config& config);
 
 // Byte offsets into the workspace, through which the states of cut chains go. All 0 where

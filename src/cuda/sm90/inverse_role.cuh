@@ -243,6 +243,14 @@ __device__ __forceinline__ void invert_unit_lower(int lane, Akk akk, std::uint32
               load_block_scale(lane, norm + 4 * kSub, length));
 }
 
+// kBounded, of one chunk: the factors of its keys, then the inverse.
+__device__ __forceinline__ void invert_raw(int lane, NormRule rule, RawAkk akk,
+                                           std::uint32_t columns) {
+  store_key_factors(lane, akk.scores, akk.factors, rule);
+  __syncwarp();
+  invert_unit_lower(lane, akk, columns, akk.factors);
+}
+
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
@@ -255,11 +263,9 @@ __device__ __forceinline__ void run_inverse(const FusedParams& p, std::uint32_t 
       const std::uint32_t stage = shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes;
       const std::uint32_t columns = shared + SharedPlan::kColumns;
       if constexpr (kForm == GateForm::kBounded) {
-        const RawAkk akk = {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes,
-                            stage};
-        store_key_factors(lane, akk.scores, stage, NormRule(p.inputs.qk_norm));
-        __syncwarp();
-        invert_unit_lower(lane, akk, columns, stage);
+        invert_raw(lane, NormRule(p.inputs.qk_norm),
+                   {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes, stage},
+                   columns);
       } else {
         invert_unit_lower(lane,
                           StoredAkk{shared + SharedPlan::kScore + pair.slot * ScorePlan::kBytes},

@@ -86,7 +86,7 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
   wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
   if (place.tokens == kChunk && p.stores == Transfer::kBox) {
     if (lane_index() == 0) {
-      store_box(p.out_map, place.at, tile);
+      store_box(p.out_map, place.at, 0, tile);
       commit_stores();
       wait_stores_read();
     }

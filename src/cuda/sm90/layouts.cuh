@@ -59,10 +59,11 @@ __device__ __forceinline__ std::uint32_t make_uniform(std::uint32_t x) {
 }
 
 // A matrix `offset` bytes into a stage. Shared memory ends below 2^18, so the sum stays inside the
-// address field, and one addition makes a descriptor.
+// address field, and one addition makes a descriptor. In a cluster an address has the rank of its
+// block above.
 __device__ __forceinline__ std::uint64_t describe(std::uint64_t layout, std::uint32_t stage,
                                                   std::uint32_t offset) {
-  const std::uint32_t low = (stage >> 4) + (static_cast<std::uint32_t>(layout) + (offset >> 4));
+  const std::uint32_t low = (stage >> 4 & 0x3fffu) + (static_cast<std::uint32_t>(layout) + (offset >> 4));
   return (layout >> 32 << 32) | low;
 }
 

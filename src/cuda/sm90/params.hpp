@@ -63,6 +63,9 @@ struct FusedParams {
   Balance balance = {};              // of chains of one length; packed ones are laid on the device
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
+  // Of the split form: if given, only these chains, once the launch before has ended.
+  ChainSet chains = nullptr;
+  FusedEnd fused_end = {};
 };
 
 // Launched before the fused kernel if chains may be cut.
@@ -70,5 +73,8 @@ cudaError_t launch_find_shares(const FusedParams& params, int blocks, const Laun
 
 // `blocks` at most `items`; each stays on its SM.
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context);
+
+// The split form: `clusters` of two blocks each, at most `items`.
+cudaError_t launch_split(const FusedParams& params, int clusters, const LaunchContext& context);
 
 }  // namespace flash_kda::cuda::sm90

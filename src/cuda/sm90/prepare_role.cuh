@@ -168,6 +168,19 @@ struct Preparer {
   }
 };
 
+// A warp's channels of a chunk, from raw to stored. The gates of both steps are loaded first.
+__device__ __forceinline__ void prepare_chunk(const Preparer& preparer) {
+  std::uint32_t tiles[kSteps][4];
+  float bias[kSteps];
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) preparer.load_gates(step, tiles[step], bias[step]);
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    preparer.store(step, preparer.decays(tiles[step], bias[step]));
+  }
+  publish_to_async_proxy();
+}
+
 // Every chunk that the block sees; `part` of 8.
 template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
@@ -182,16 +195,7 @@ __device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
     const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
     const float2 head = load_shared_2(board + BoardPlan::kSlope);
     if (head.x == 0.0f) break;
-    const Preparer preparer(fresh_thread(), place, head, board, turn.slot);
-    std::uint32_t tiles[kSteps][4];
-    float bias[kSteps];
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) preparer.load_gates(step, tiles[step], bias[step]);
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      preparer.store(step, preparer.decays(tiles[step], bias[step]));
-    }
-    publish_to_async_proxy();
+    prepare_chunk(Preparer(fresh_thread(), place, head, board, turn.slot));
     warp_arrive(arrival(count, shared, SharedPlan::kStored + 8 * turn.slot));
   }
   // As many more as the recurrence looks ahead, which do not exist. Once the chunks before them in

@@ -174,12 +174,12 @@ __device__ __forceinline__ void load_box(std::uint32_t shared, const CUtensorMap
       "l"(&map), "r"(barrier), "r"(0), "r"(at.token), "r"(half), "r"(at.head), "r"(at.batch_row)
       : "memory");
 }
-__device__ __forceinline__ void store_box(const CUtensorMap& map, const BoxPlace& at,
+__device__ __forceinline__ void store_box(const CUtensorMap& map, const BoxPlace& at, int half,
                                           std::uint32_t shared) {
   asm volatile(
       "cp.async.bulk.tensor.5d.global.shared::cta.tile.bulk_group "
       "[%0, {%2, %3, %4, %5, %6}], [%1];" ::"l"(&map),
-      "r"(shared), "r"(0), "r"(at.token), "r"(0), "r"(at.head), "r"(at.batch_row)
+      "r"(shared), "r"(0), "r"(at.token), "r"(half), "r"(at.head), "r"(at.batch_row)
       : "memory");
 }
 __device__ __forceinline__ void commit_stores() {

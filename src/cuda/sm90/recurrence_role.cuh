@@ -234,17 +234,18 @@ __device__ __forceinline__ void begin_scores(std::uint32_t stage, ScoreTile& sco
   commit_products();
 }
 
-// E5, E6 of chunk `count`: the warp's 16 rows to where the inverse and the recurrence read them.
-__device__ __forceinline__ void store_scores(std::uint32_t shared, std::uint32_t count,
-                                             std::uint32_t stage, const ScoreTile& score) {
+// E5, E6 of the chunk in stage number `slot`, at `stage`: the warp's 16 rows to where the inverse
+// and the recurrence read them. `pair`: of the buffer for the inverse.
+__device__ __forceinline__ void store_scores(std::uint32_t shared, std::uint32_t slot,
+                                             const Turn<kPairs>& pair, std::uint32_t stage,
+                                             const ScoreTile& score) {
   const int lane = fresh_lane();
   const int warp = (recurrence_thread() / 32) % 4;
   if (warp >= 2) {
     store_query_scores(lane, score, warp % 2, stage);
     publish_to_async_proxy();
-    warp_arrive(shared + SharedPlan::kReady + 8 * Turn<kStages>(count).slot);
+    warp_arrive(shared + SharedPlan::kReady + 8 * slot);
   } else {
-    const Turn<kPairs> pair(count);
     wait_at(shared + SharedPlan::kScoreEmpty + 8 * pair.slot, pair.parity ^ 1);
     store_key_scores(lane, score, warp,
                      shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes);
@@ -367,7 +368,7 @@ __device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std
       wait_products<0>();
       pin(score);
       decay_state(rest, state);
-      store_scores(shared, ahead, at, score);
+      store_scores(shared, Turn<kStages>(ahead).slot, Turn<kPairs>(ahead), at, score);
     } else {
       const ChannelFactors rest = load_channel_factors(rests);
       wait_products<0>();
@@ -379,25 +380,14 @@ __device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std
   }
 }
 
-template <GateForm kForm, Keeps kKeeps>
-__device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
-                                               int part) {
+// All pieces of work of this block, from their states to their states. recur(part, count, state,
+// is_over) takes the state through the chunks from number `count` until is_over().
+template <Keeps kKeeps, typename Recur>
+__device__ __forceinline__ void carry_states(const FusedParams& p, std::uint32_t shared, int part,
+                                             Recur recur) {
   std::uint32_t count = 0;
   // In a register the number of the round would spill, and so would its address.
   const auto round = []() -> volatile int& { return block_round(recurrence_thread() / 32); };
-  if (lane_index() == 0) round() = 0;
-  __syncwarp();
-  if constexpr (kForm == GateForm::kBounded) {
-    // The first chunks: as many as are looked ahead.
-    static_assert(kScoresAhead == 2);
-    if (wait_for_tiles(shared, part)) {
-      ScoreTile score;
-      begin_scores(stage_of(shared, part), score);
-      wait_products<0>();
-      pin(score);
-      store_scores(shared, part, stage_of(shared, part), score);
-    }
-  }
   while (round() < block_share().rounds) {
     StateTile state;
     std::uint32_t end = count;
@@ -408,12 +398,12 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
     if constexpr (kKeeps == Keeps::kFinalState) {
-      recur_chunks<kForm>(shared, part, count, state, [&] { return count == end; });
+      recur(part, count, state, [&] { return count == end; });
     } else {
       while (begin_piece(p, round(), count, state)) {
         // Neither `part` nor the end in a register: through both loops they would spill.
-        recur_chunks<kForm>(shared, recurrence_thread() / kWarpgroup, count, state,
-                            [&] { return count == block_progress().end; });
+        recur(recurrence_thread() / kWarpgroup, count, state,
+              [&] { return count == block_progress().end; });
         end_piece(p, round(), state);
       }
     }
@@ -428,6 +418,28 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
     }
     __syncwarp();
   }
+}
+
+template <GateForm kForm, Keeps kKeeps>
+__device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
+                                               int part) {
+  if (lane_index() == 0) block_round(recurrence_thread() / 32) = 0;
+  __syncwarp();
+  if constexpr (kForm == GateForm::kBounded) {
+    // The first chunks: as many as are looked ahead.
+    static_assert(kScoresAhead == 2);
+    if (wait_for_tiles(shared, part)) {
+      ScoreTile score;
+      begin_scores(stage_of(shared, part), score);
+      wait_products<0>();
+      pin(score);
+      store_scores(shared, part, Turn<kPairs>(part), stage_of(shared, part), score);
+    }
+  }
+  carry_states<kKeeps>(p, shared, part,
+                       [&](int half, std::uint32_t& count, StateTile& state, auto is_over) {
+                         recur_chunks<kForm>(shared, half, count, state, is_over);
+                       });
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -105,6 +105,25 @@ struct BoardOfHead {
   }
 };
 
+// Steps of one chunk, of which `tokens` exist; by the warp of sub-chunk `sub`, or for token `row` of
+// lanes l and l + 16.
+__device__ __forceinline__ void blank_tail(const FusedParams& p, std::uint32_t stage, int sub,
+                                           int tokens) {
+  if (tokens < kChunk && sub == 1) {
+    blank_rows(stage, tokens, p.inputs.gate.kind);
+    publish_to_async_proxy();  // TMA will write there again
+    __syncwarp();
+  }
+}
+__device__ __forceinline__ void scale_tokens(const FusedParams& p, int lane, std::uint32_t stage,
+                                             int row, int tokens, const RawBeta& raw_beta) {
+  scale_queries(p, lane, stage, row, tokens);
+  const float beta =
+      row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
+                   : 0.0f;
+  if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
+}
+
 // One warp of two: the tokens of sub-chunk `sub`.
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
@@ -123,19 +142,11 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
       wait_at(awaited(count, shared, SharedPlan::kRaw + 8 * turn.slot), turn.parity);
-      if (tokens < kChunk && sub == 1) {
-        blank_rows(stage, tokens, p.inputs.gate.kind);
-        publish_to_async_proxy();  // TMA will write there again
-        __syncwarp();
-      }
+      blank_tail(p, stage, sub, tokens);
       if constexpr (kBoards) {
         of_head.store(p.inputs, shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
       }
-      scale_queries(p, lane, stage, row, tokens);
-      const float beta =
-          row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
-                       : 0.0f;
-      if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
+      scale_tokens(p, lane, stage, row, tokens, raw_beta);
       warp_arrive(arrival(count, shared, SharedPlan::kNormed + 8 * turn.slot));
     }
   });

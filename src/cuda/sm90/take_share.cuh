@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cuda/common/async_copy.cuh"
+#include "cuda/sm90/cluster.cuh"
 #include "cuda/sm90/work.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -74,7 +75,19 @@ __device__ __forceinline__ void leave_unproven(CutPlace cut, TakeScratch& scratc
   __syncthreads();
 }
 
+// By one thread: the next number, to `number` in all blocks that share the work of one.
+template <int kBlocksOfShare>
+__device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& number) {
+  if constexpr (kBlocksOfShare == 1) {
+    number = static_cast<std::int32_t>(atomicAdd(p.handover.begun, 1u));
+  } else if (cluster_rank() == 0) {
+    number = static_cast<std::int32_t>(atomicAdd(p.handover.begun, 1u));
+    store_at_peer(in_peer(shared_address(&number)), static_cast<std::uint32_t>(number));
+  }
+}
+
 // The share of this block, read after a barrier.
+template <int kBlocksOfShare>
 __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& scratch,
                                            Share& share) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -91,15 +104,21 @@ __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& sc
   }
   Share own = {};  // of block number `thread`
   if (thread < static_cast<int>(gridDim.x)) own = p.handover.shares[thread];
-  if (thread == 0) scratch.block = static_cast<std::int32_t>(atomicAdd(p.handover.begun, 1u));
-  __syncthreads();
+  if (thread == 0) take_number<kBlocksOfShare>(p, scratch.block);
+  if constexpr (kBlocksOfShare == 1) {
+    __syncthreads();
+  } else {
+    sync_cluster();
+  }
   if (thread != scratch.block) return;
   if (own.layout == Layout::kWhole) own.rounds = count_turns(p.items);
   share = own;
   share.block = thread;
 }
 
-// By all threads of the block; `share` and `order` are read after the next block-wide barrier.
+// By all threads of the block, or of both blocks of a cluster that share the work of one; `share`
+// and `order` are read after the next block-wide barrier.
+template <int kBlocksOfShare = 1>
 __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& scratch,
                                            std::uint16_t* order, Share& share) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -117,11 +136,12 @@ __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& sc
     scratch.leaves_head = scratch.leaves_tail = 0;
     scratch.unproven = 0;
   }
-  load_share(p, scratch, share);
+  load_share<kBlocksOfShare>(p, scratch, share);
   const bool all_proven = __syncthreads_or(cut.is_unproven()) == 0;
   const bool leaves = p.handover.unproven != nullptr && share.layout == Layout::kReplayed;
   if (leaves && !all_proven) leave_unproven(cut, scratch, share);
-  if (share.block == 0) tell_cuts(p, cut, leaves, scratch, order);
+  const bool tells = kBlocksOfShare == 1 || cluster_rank() == 0;
+  if (share.block == 0 && tells) tell_cuts(p, cut, leaves, scratch, order);
 }
 
 }  // namespace flash_kda::cuda::sm90

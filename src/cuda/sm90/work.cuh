@@ -50,12 +50,8 @@ __device__ __forceinline__ int place_in_round(int round) {
   return round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
 }
 
-__device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::uint16_t* order,
-                                               int place) {
-  // A division less where there is but one: every role of every block begins with this.
-  int n = p.sequences.num_sequences == 1 ? 0 : place / p.inputs.v_heads;
-  const int head = place - n * p.inputs.v_heads;
-  if (is_sorted(p.sequences)) n = order[n];
+// All of sequence n for one head.
+__device__ __forceinline__ WorkItem whole_chain(const FusedParams& p, int n, int head) {
   const SequencePlace sequence = place_of_sequence(p.sequences, n);
   return {n,
           head,
@@ -66,6 +62,15 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
           Source::kCaller,
           Sink::kCaller,
           0};
+}
+
+__device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::uint16_t* order,
+                                               int place) {
+  // A division less where there is but one: every role of every block begins with this.
+  int n = p.sequences.num_sequences == 1 ? 0 : place / p.inputs.v_heads;
+  const int head = place - n * p.inputs.v_heads;
+  if (is_sorted(p.sequences)) n = order[n];
+  return whole_chain(p, n, head);
 }
 
 // What this block does in round `round` (share.cuh), found from cu_seqlens.

@@ -22,22 +22,32 @@ struct LaunchContext {
 struct LaunchShape {
   dim3 grid{1, 1, 1};
   dim3 block{1, 1, 1};
+  dim3 cluster{1, 1, 1};
   std::size_t shared_bytes = 0;
 };
 
 template <typename Params>
 cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, const LaunchContext& context,
                    const Params& params) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned used = 0;
+  if (context.overlap == Overlap::kProgrammatic) {
+    attributes[used].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[used++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster.x * shape.cluster.y * shape.cluster.z > 1) {
+    attributes[used].id = cudaLaunchAttributeClusterDimension;
+    attributes[used].val.clusterDim.x = shape.cluster.x;
+    attributes[used].val.clusterDim.y = shape.cluster.y;
+    attributes[used++].val.clusterDim.z = shape.cluster.z;
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = context.stream;
-  config.attrs = &attribute;
-  config.numAttrs = context.overlap == Overlap::kProgrammatic ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = used;
   void* arguments[] = {const_cast<Params*>(&params)};
   return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), arguments);
 }

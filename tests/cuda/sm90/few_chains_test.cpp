@@ -30,7 +30,8 @@ Call run_planned(const DeviceCall& call, Algorithm algorithm, Unproven expected)
   Call result;
   const Result<Plan> plan = make_plan(
       call.problem(),
-      {.backend = BackendKind::kCuda, .algorithm = algorithm, .multiprocessors = kMultiprocessors});
+      {.backend = BackendKind::kCuda, .algorithm = algorithm, .multiprocessors = kMultiprocessors,
+       .v_panel = 128});
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   if (!plan.ok()) return result;
   EXPECT_EQ(plan->config.unproven, expected) << to_string(plan->config);
@@ -268,34 +269,46 @@ Problem chains(std::int64_t tokens, std::int64_t heads) {
   return p;
 }
 
+// As the backend plans.
+Config plan_of(const Problem& p, const PlanOptions& options = {}) {
+  const Result<Config> config =
+      choose_fused(p, options, kH200, choose_config(p, options, kH200));
+  EXPECT_TRUE(config.ok()) << config.status().message();
+  return config.ok() ? *config : Config();
+}
+bool prefers_both(const Problem& p, const PlanOptions& options = {}) {
+  const Config config = plan_of(p, options);
+  return config.algorithm == Algorithm::kFused && config.unproven == Unproven::kTwoKernels;
+}
+
 TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
   for (const auto& [tokens, heads] :
        {std::pair{1024, 4}, {8192, 4}, {8192, 24}, {65536, 8}, {1 << 20, 1}}) {
-    EXPECT_TRUE(prefers_both(chains(tokens, heads), {}, kH200)) << tokens << " x " << heads;
+    EXPECT_TRUE(prefers_both(chains(tokens, heads))) << tokens << " x " << heads;
   }
   // A chain of 4 chunks is no longer than a share of 2, the least, with its replay.
-  EXPECT_FALSE(prefers_both(chains(128, 4), {}, kH200));
-  EXPECT_FALSE(prefers_both(chains(8192, 32), {}, kH200));
-  EXPECT_FALSE(prefers_both(chains(8192, 4), {.cuts = Cuts::kExact}, kH200));
+  EXPECT_FALSE(prefers_both(chains(128, 4)));
+  EXPECT_FALSE(prefers_both(chains(8192, 32)));
+  EXPECT_FALSE(prefers_both(chains(8192, 4), {.cuts = Cuts::kExact}));
 }
 
 // What the proof of a replay asks for.
 TEST(FewChainsPlan, AsksForKeysAndBetasThatContract) {
   Problem p = chains(8192, 4);
   p.qk_norm = QkNorm::kNone;
-  EXPECT_FALSE(prefers_both(p, {}, kH200));
+  EXPECT_FALSE(prefers_both(p));
   p = chains(8192, 4);
   p.beta_range = BetaRange::kDoubled;
-  EXPECT_FALSE(prefers_both(p, {}, kH200));
+  EXPECT_FALSE(prefers_both(p));
   p = chains(8192, 4);
   p.beta_form = BetaForm::kActivated;
-  EXPECT_FALSE(prefers_both(p, {}, kH200));
+  EXPECT_FALSE(prefers_both(p));
 }
 
 TEST(FewChainsPlan, KeepsTheTwoKernelsPlanAndWorkspace) {
   const Problem p = chains(8192, 4);
   const Config alone = choose_config(p, {}, kH200);
-  const Config both = config_of_both(p, {}, kH200, alone);
+  const Config both = plan_of(p);
   const Config part = two_kernel_part(both);
   EXPECT_EQ(part.algorithm, alone.algorithm);
   EXPECT_EQ(part.chunk_size, alone.chunk_size);

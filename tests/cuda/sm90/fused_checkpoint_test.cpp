@@ -232,7 +232,10 @@ TEST(FusedCheckpoints, AreLeftToTwoKernelsWhereMostWouldBeDetours) {
   Problem p = with_lengths({4096}, 64, GateKind::kLowerBound).problem;
   const auto prefers = [&](const CheckpointSpec& checkpoints) {
     p.checkpoints = checkpoints;
-    return cuda::sm90::prefers_fused(p);
+    const cuda::DeviceLimits h200 = {.multiprocessors = 132, .capability = 90};
+    const Config two_kernels = cuda::choose_config(p, {}, h200);
+    const Result<Config> config = cuda::sm90::choose_fused(p, {}, h200, two_kernels);
+    return config.ok() && config->algorithm == Algorithm::kFused;
   };
   EXPECT_TRUE(prefers({.kind = CheckpointKind::kEvery, .every = 32}));
   EXPECT_TRUE(prefers({.kind = CheckpointKind::kEvery, .every = 100}));

@@ -265,6 +265,13 @@ Problem chains(std::int64_t tokens, std::int64_t heads) {
 constexpr DeviceLimits kH200 = {.multiprocessors = 132, .capability = 90};
 constexpr DeviceLimits kH20 = {.multiprocessors = 78, .capability = 90};
 
+Config fused_config(const Problem& p, PlanOptions options, const DeviceLimits& device) {
+  options.algorithm = Algorithm::kFused;
+  const Result<Config> config = choose_fused(p, options, device, Config());
+  EXPECT_TRUE(config.ok()) << config.status().message();
+  return config.ok() ? *config : Config();
+}
+
 TEST(FusedPlan, CutsOnlyWhatCannotHaveItsOwnMultiprocessor) {
   const Problem p = chains(8192, 96);
   const Config on_h200 = fused_config(p, {.cuts = Cuts::kExact}, kH200);

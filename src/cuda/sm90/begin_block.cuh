@@ -1,0 +1,28 @@
+// What a block does before its roles, whichever form of the kernel it belongs to.
+#pragma once
+
+#include "cuda/sm90/take_share.cuh"
+
+namespace flash_kda::cuda::sm90 {
+
+__device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, int count,
+                                              int arrivals) {
+  for (int i = 0; i < count; ++i) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared + first + 8 * i),
+                 "r"(arrivals)
+                 : "memory");
+  }
+}
+
+// The first box of each tensor would otherwise wait for its map.
+__device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
+  if (p.loads == Transfer::kBox) {
+    prefetch_map(p.k_map);
+    prefetch_map(p.q_map);
+    prefetch_map(p.g_map);
+    prefetch_map(p.v_map);
+  }
+  if (p.stores == Transfer::kBox) prefetch_map(p.out_map);
+}
+
+}  // namespace flash_kda::cuda::sm90
