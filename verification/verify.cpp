@@ -27,7 +27,8 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
                                           .threads = options.threads,
                                           .algorithm = options.algorithm,
                                           .multiprocessors = options.multiprocessors,
-                                          .cuts = options.cuts});
+                                          .cuts = options.cuts,
+                                          .v_panel = options.v_panel});
   if (!made.ok()) {
     row.outcome =
         made.status().code() == StatusCode::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;

@@ -17,6 +17,7 @@ struct VerifyOptions {
   Algorithm algorithm = Algorithm::kAuto;
   int multiprocessors = 0;  // as PlanOptions
   Cuts cuts = Cuts::kAuto;
+  int v_panel = 0;  // as PlanOptions
 };
 
 enum class Outcome {

@@ -129,6 +129,18 @@ Json features_json() {
   return list;
 }
 
+const char* describe(Unproven unproven) {
+  switch (unproven) {
+    case Unproven::kWait:
+      return "wait";
+    case Unproven::kTwoKernels:
+      return "two kernels";
+    case Unproven::kSplit:
+      return "split";
+  }
+  return "unknown";
+}
+
 Json plan_json(const Problem& problem, const PlanOptions& options) {
   Json json = {{"problem", to_string(problem)}};
   const Result<Plan> plan = make_plan(problem, options);
@@ -148,7 +160,7 @@ Json plan_json(const Problem& problem, const PlanOptions& options) {
   if (config.algorithm == Algorithm::kFused) {
     json["multiprocessors"] = config.multiprocessors;
     json["warm_up_tokens"] = config.warm_up_tokens;
-    json["unproven"] = config.unproven == Unproven::kTwoKernels ? "two kernels" : "wait";
+    json["unproven"] = describe(config.unproven);
   }
   json["threads"] = config.threads;
   json["multiprocessors"] = config.multiprocessors;

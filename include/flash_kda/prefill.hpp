@@ -52,6 +52,9 @@ enum class Cuts : std::int32_t {
 enum class Unproven : std::int32_t {
   kWait,        // its parts run one after the other
   kTwoKernels,  // all of it is left to two kernels, launched after the fused one
+  // All of it is left to clusters of two blocks with 64 value rows each, launched after the fused
+  // kernel.
+  kSplit,
 };
 
 struct PlanOptions {
@@ -63,6 +66,9 @@ struct PlanOptions {
   Algorithm algorithm = Algorithm::kAuto;
   int multiprocessors = 0;  // of a GPU, that the fused kernel may use at most; 0: all
   Cuts cuts = Cuts::kAuto;
+  // Value rows that a block of the fused kernel owns: 128; 64, in clusters of two blocks that share
+  // a chain; 0: the plan's choice.
+  int v_panel = 0;
 };
 
 // The plan's choice, a printable value. Results depend on nothing else but the data: a fixed config

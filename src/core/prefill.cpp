@@ -75,6 +75,10 @@ Status check_options(const PlanOptions& options) {
   if (cuts < 0 || cuts > static_cast<int>(Cuts::kExact)) {
     return Status::invalid_argument(fmt::format("cuts: expected 0 to 1, got {}", cuts));
   }
+  if (options.v_panel != 0 && options.v_panel != 64 && options.v_panel != 128) {
+    return Status::invalid_argument(
+        fmt::format("v_panel: expected 0, 64 or 128, got {}", options.v_panel));
+  }
   const auto precision = static_cast<int>(options.precision);
   if (precision < 0 || precision > static_cast<int>(Precision::kBF16)) {
     return Status::invalid_argument(fmt::format("precision: expected 0 to 1, got {}", precision));
