@@ -38,7 +38,7 @@ struct BenchOptions {
   std::optional<BackendKind> backend;
   std::optional<Precision> precision;
   Algorithm algorithm = Algorithm::kAuto;
-  PlanOptions gpu;  // cuts and multiprocessors
+  PlanOptions gpu;  // cuts, multiprocessors and v_panel
   std::vector<int> threads;
   Effort effort;
   std::string compare;
@@ -143,7 +143,8 @@ Result<std::vector<Variant>> bench_variants(const BenchOptions& options, const P
   const PlanOptions plain = {.backend = options.backend,
                              .algorithm = options.algorithm,
                              .multiprocessors = options.gpu.multiprocessors,
-                             .cuts = options.gpu.cuts};
+                             .cuts = options.gpu.cuts,
+                             .v_panel = options.gpu.v_panel};
   const Result<Plan> plan = make_plan(problem, plain);
   if (!plan.ok()) return plan.status();
   if (plan->config.backend != BackendKind::kCuda) return host_variants(options);

@@ -23,6 +23,7 @@ namespace {
 const Choices<QkNorm> kNormChoices{{"on", QkNorm::kL2}, {"off", QkNorm::kNone}};
 const Choices<BetaForm> kBetaChoices{{"logits", BetaForm::kLogits},
                                      {"activated", BetaForm::kActivated}};
+const Choices<int> kVPanelChoices{{"64", 64}, {"128", 128}};
 const Choices<StateLayout> kLayoutChoices{{"vk", StateLayout::kVK}, {"kv", StateLayout::kKV}};
 
 template <typename T>
@@ -54,6 +55,10 @@ void add_gpu_options(CLI::App& command, PlanOptions& options) {
                   "Multiprocessors of the GPU that the fused kernel may use at most; default: all")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
+  add_choice(
+      command, "--v-panel", options.v_panel, kVPanelChoices,
+      "Value rows that a block of the fused GPU kernel owns; with 64, clusters of two blocks "
+      "share a chain; default: the plan's choice");
 }
 
 void OperationOptions::add_to(CLI::App& command) {

@@ -43,9 +43,9 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
       ->type_name(shown);
 }
 
-// --backend, --precision, --threads, and the next two.
+// --backend, --precision, --threads, and the next three.
 void add_plan_options(CLI::App& command, PlanOptions& options);
-// --cuts, --multiprocessors.
+// --cuts, --multiprocessors, --v-panel.
 void add_gpu_options(CLI::App& command, PlanOptions& options);
 
 // --gate, --lower-bound, --scale, --qk-l2norm, --beta, --neg-eigval, --state-layout,

@@ -32,9 +32,12 @@ LIMIT = 5.6e-3
 # Of FLA: its tiles are bf16 too, and it keeps u and w in bf16 between kernels. Only a sanity check.
 FLA_LIMIT = 2e-2
 # Variants of the plan: name -> fields of flash_kda_plan_options. cuts: 0 where the library finds them worth
-# it, proven or waited for; 1 only where the part after a cut waits for the state of the part before.
+# it, proven or waited for; 1 only where the part after a cut waits for the state of the part before. v_panel:
+# 64 where clusters of two blocks share a chain.
 VARIANTS = {"plan": {}, "two-kernel": {"algorithm": 2}, "fused": {"algorithm": 3},
-            "plan-exact-cuts": {"cuts": 1}, "fused-exact-cuts": {"algorithm": 3, "cuts": 1}}
+            "plan-exact-cuts": {"cuts": 1}, "fused-exact-cuts": {"algorithm": 3, "cuts": 1},
+            "fused-split": {"algorithm": 3, "v_panel": 64},
+            "fused-split-exact": {"algorithm": 3, "v_panel": 64, "cuts": 1}}
 
 
 def variants_of(names):

@@ -11,7 +11,8 @@
 #   DEPS           a folder of Debian packages with the headers the machine lacks; unpacked, not installed
 #   WHEELS         a folder of wheels with flash-linear-attention, where the machine lacks it
 #   PART_SECONDS   limit of one part (default 400)
-#   BENCH_VARIANTS plan, two-kernel, fused, plan-exact-cuts, fused-exact-cuts (default: plan)
+#   BENCH_VARIANTS plan, two-kernel, fused, plan-exact-cuts, fused-exact-cuts, fused-split, fused-split-exact
+#                  (default: plan)
 #   BENCH_GROUPS   of benchmarks/gpu/cases.py (default: headline few ten)
 #   FLA_GROUPS     those that flash-linear-attention is timed on too (default: headline few ten)
 #   FLA_TUNING_MS  how long its autotuner times a configuration (default: 100, as Triton does)

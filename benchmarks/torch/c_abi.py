@@ -41,7 +41,8 @@ class PlanOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t), ("backend", ctypes.c_int32),
                 ("precision", ctypes.c_int32), ("threads", ctypes.c_int32),
                 ("algorithm", ctypes.c_int32), ("multiprocessors", ctypes.c_int32),
-                ("cuts", ctypes.c_int32)]
+                ("cuts", ctypes.c_int32), ("v_panel", ctypes.c_int32),
+                ("reserved", ctypes.c_int32)]
 
 
 class Tensors(ctypes.Structure):

@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct grows or a function is added; never when a meaning changes (none does). */
-#define FLASH_KDA_ABI_VERSION 2
+#define FLASH_KDA_ABI_VERSION 3
 
 typedef enum flash_kda_status {
   FLASH_KDA_OK = 0,
@@ -121,6 +121,10 @@ typedef struct flash_kda_plan_options {
   /* Since FLASH_KDA_ABI_VERSION 2; both of the fused CUDA kernel. */
   int32_t multiprocessors; /* at most; 0: all */
   int32_t cuts;
+  /* Since FLASH_KDA_ABI_VERSION 3. Value rows of a block of that kernel: 0 (the plan's choice), 64
+   * (clusters of two blocks share a chain) or 128. */
+  int32_t v_panel;
+  int32_t reserved; /* 0 */
 } flash_kda_plan_options;
 
 typedef struct flash_kda_tensors {

@@ -31,7 +31,8 @@ def _thread_limit(threads):
 def _arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
                state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
                checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
-               state_layout, checkpoint_every, backend, precision, threads, cuts, multiprocessors):
+               state_layout, checkpoint_every, backend, precision, threads, cuts, multiprocessors,
+               v_panel):
     """The positional arguments of _core.run before workspace and stream."""
     if lower_bound is None:
         gate = "softplus" if isinstance(gate, str) and gate == "lower_bound" else gate
@@ -43,7 +44,8 @@ def _arguments(q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state,
             number(FLAGS, "neg_eigval", neg_eigval),
             number(STATE_LAYOUTS, "state_layout", state_layout), checkpoint_every,
             number(BACKENDS, "backend", backend), number(PRECISIONS, "precision", precision),
-            _thread_limit(threads), number(CUTS, "cuts", cuts), multiprocessors, lower_bound, scale)
+            _thread_limit(threads), number(CUTS, "cuts", cuts), multiprocessors, v_panel,
+            lower_bound, scale)
 
 
 def _run(arguments, workspace):
@@ -82,7 +84,8 @@ def fwd(q: Array, k: Array, v: Array, g: Array, beta: Array, scale: float | None
         checkpoint_every: int = 0, gate: Gate = "lower_bound", qk_l2norm: bool = True,
         beta_form: BetaForm = "logits", neg_eigval: bool = False,
         state_layout: StateLayout = "vk", backend: Backend = None, precision: Precision = "fp32",
-        threads: int | None = None, cuts: Cuts = "auto", multiprocessors: int = 0) -> None:
+        threads: int | None = None, cuts: Cuts = "auto", multiprocessors: int = 0,
+        v_panel: int = 0) -> None:
     """The published call of the flash_kda package: writes `out` (and the states), returns None.
 
     q, k        [B, T, H, K]   bf16, fp16 or fp32
@@ -114,7 +117,7 @@ def fwd(q: Array, k: Array, v: Array, g: Array, beta: Array, scale: float | None
             checkpoint_every=checkpoint_every, gate=gate, qk_l2norm=qk_l2norm,
             beta_form=beta_form, neg_eigval=neg_eigval, state_layout=state_layout,
             backend=backend, precision=precision, threads=threads, cuts=cuts,
-            multiprocessors=multiprocessors)
+            multiprocessors=multiprocessors, v_panel=v_panel)
         return
     caller = sys._getframe(1)
     if caller.f_globals.get("__name__") in _FLA_ADAPTERS:
@@ -123,7 +126,7 @@ def fwd(q: Array, k: Array, v: Array, g: Array, beta: Array, scale: float | None
                     state_pool, state_indices, has_initial_state, checkpoint_state,
                     checkpoint_offsets, checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form,
                     neg_eigval, scale, state_layout, checkpoint_every, backend, precision, threads,
-                    cuts, multiprocessors),
+                    cuts, multiprocessors, v_panel),
          workspace)
 
 
@@ -197,7 +200,7 @@ def prefill(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array |
             checkpoints: Array | None = None, checkpoint_slots: Array | None = None,
             workspace: Array | None = None, backend: Backend = None,
             precision: Precision = "fp32", threads: int | None = None, cuts: Cuts = "auto",
-            multiprocessors: int = 0) -> PrefillResult:
+            multiprocessors: int = 0, v_panel: int = 0) -> PrefillResult:
     """Kimi Delta Attention over whole sequences; T = 1 is a decode step.
 
         S <- S Diag(exp(g));  S <- S + beta (v - S k) k^T;  o = scale * S q      per token and head
@@ -234,6 +237,8 @@ def prefill(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array |
                            from before is left (results then differ in rounding with the lengths of
                            other sequences), or "exact", only where a part waits for its state
       multiprocessors      of the GPU that the fused kernel may use at most; 0: all
+      v_panel              value rows that a block of the fused CUDA kernel owns: 128; 64, in
+                           clusters of two blocks that share a chain; 0: the plan's choice
 
     Returns PrefillResult(out, final_state, checkpoints).
     Raises as fwd.
@@ -247,7 +252,7 @@ def prefill(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array |
         checkpoint_offsets=checkpoint_offsets, checkpoint_slots=checkpoint_slots,
         checkpoint_every=checkpoint_every, gate=gate, qk_l2norm=qk_l2norm, beta_form=beta_form,
         neg_eigval=neg_eigval, state_layout=state_layout, backend=backend, precision=precision,
-        threads=threads, cuts=cuts, multiprocessors=multiprocessors)
+        threads=threads, cuts=cuts, multiprocessors=multiprocessors, v_panel=v_panel)
     return PrefillResult(out, final_state, checkpoints)
 
 
@@ -263,7 +268,7 @@ def describe(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array 
              checkpoint_offsets: Array | None = None, checkpoints: Array | None = None,
              checkpoint_slots: Array | None = None, workspace: Array | None = None,
              backend: Backend = None, precision: Precision = "fp32", threads: int | None = None,
-             cuts: Cuts = "auto", multiprocessors: int = 0) -> str:
+             cuts: Cuts = "auto", multiprocessors: int = 0, v_panel: int = 0) -> str:
     """The plan that prefill makes for these arguments, in one line: backend, instruction set,
     algorithm, chunk size, why. Looks at types, shapes, strides and options, not at the data, and
     raises what prefill would raise for them."""
@@ -275,7 +280,7 @@ def describe(q: Array, k: Array, v: Array, g: Array, beta: Array, *, out: Array 
         q, k, v, g, beta, out, A_log, dt_bias, cu_seqlens, initial_state, final_state,
         state_pool, state_indices, has_initial_state, checkpoints, checkpoint_offsets,
         checkpoint_slots, gate, lower_bound, qk_l2norm, beta_form, neg_eigval, scale,
-        state_layout, checkpoint_every, backend, precision, threads, cuts, multiprocessors)
+        state_layout, checkpoint_every, backend, precision, threads, cuts, multiprocessors, v_panel)
     if _arrays.torch is not None and _arrays.torch.is_grad_enabled():
         _arrays.refuse_gradients(q=q, k=k, v=v, g=g, beta=beta, A_log=A_log, dt_bias=dt_bias,
                                  initial_state=initial_state)

@@ -28,14 +28,14 @@ _library.define(
     "Tensor? checkpoint_slots=None, int checkpoint_every=0, str gate=\"lower_bound\", "
     "bool qk_l2norm=True, str beta_form=\"logits\", bool neg_eigval=False, "
     "str state_layout=\"vk\", str? backend=None, str precision=\"fp32\", int? threads=None, "
-    "str cuts=\"auto\", int multiprocessors=0) -> ()")
+    "str cuts=\"auto\", int multiprocessors=0, int v_panel=0) -> ()")
 _library.define(
     "prefill(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, *, float? scale=None, "
     "str gate=\"lower_bound\", float? lower_bound=-5.0, Tensor? A_log=None, Tensor? dt_bias=None, "
     "bool qk_l2norm=True, str beta_form=\"logits\", bool neg_eigval=False, "
     "Tensor? cu_seqlens=None, Tensor? initial_state=None, str state_layout=\"vk\", "
     "str? backend=None, str precision=\"fp32\", int? threads=None, str cuts=\"auto\", "
-    "int multiprocessors=0) -> (Tensor, Tensor)")
+    "int multiprocessors=0, int v_panel=0) -> (Tensor, Tensor)")
 
 
 def _prefill(q, k, v, g, beta, **options):

@@ -169,7 +169,8 @@ bool read_options(PyObject* const* args, Call& call) {
       !read_int32("precision", args[7], call.options.precision) ||
       !read_int32("threads", args[8], call.options.threads) ||
       !read_int32("cuts", args[9], call.options.cuts) ||
-      !read_int32("multiprocessors", args[10], call.options.multiprocessors)) {
+      !read_int32("multiprocessors", args[10], call.options.multiprocessors) ||
+      !read_int32("v_panel", args[11], call.options.v_panel)) {
     return false;
   }
   if (every != 0) {

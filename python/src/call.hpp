@@ -12,9 +12,9 @@ namespace flash_kda::python {
 
 // 17 tensors in the order of flash_kda_tensors, q to out required, the others or None; then the
 // integers gate, qk_norm, beta_form, beta_range, state_layout, checkpoint_every, backend,
-// precision, threads, cuts, multiprocessors; then lower_bound and scale (None: K ^ -0.5).
+// precision, threads, cuts, multiprocessors, v_panel; then lower_bound and scale (None: K ^ -0.5).
 inline constexpr Py_ssize_t kNumTensors = 17;
-inline constexpr Py_ssize_t kNumIntegers = 11;
+inline constexpr Py_ssize_t kNumIntegers = 12;
 inline constexpr Py_ssize_t kNumFloats = 2;
 inline constexpr Py_ssize_t kNumCallArgs = kNumTensors + kNumIntegers + kNumFloats;
 

@@ -112,6 +112,7 @@ flash_kda::PlanOptions to_options(const flash_kda_plan_options& c) {
   options.algorithm = to_enum<flash_kda::Algorithm>(c.algorithm);
   options.multiprocessors = c.multiprocessors;
   options.cuts = to_enum<flash_kda::Cuts>(c.cuts);
+  options.v_panel = c.v_panel;
   return options;
 }
 

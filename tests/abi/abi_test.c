@@ -164,6 +164,31 @@ static void test_options_of_the_fused_kernel(void) {
   EXPECT(flash_kda_plan_cut_counts_offset(NULL) == 0);
 }
 
+/* Of ABI version 3; a struct of version 2 ends before it. */
+static void test_value_panel(void) {
+  flash_kda_problem problem = small_problem();
+  flash_kda_plan_options options;
+  flash_kda_plan* plan = NULL;
+  flash_kda_plan_options_init(&options);
+  EXPECT(options.v_panel == 0 && options.reserved == 0);
+  EXPECT(options.struct_size == sizeof(options));
+  options.backend = FLASH_KDA_BACKEND_REFERENCE;
+  options.v_panel = 32;
+  EXPECT_ERROR(flash_kda_plan_create(&problem, &options, &plan), FLASH_KDA_INVALID_ARGUMENT,
+               "v_panel: expected 0, 64 or 128, got 32");
+  options.multiprocessors = -1;
+  options.struct_size = offsetof(flash_kda_plan_options, v_panel);
+  EXPECT_ERROR(flash_kda_plan_create(&problem, &options, &plan), FLASH_KDA_INVALID_ARGUMENT,
+               "multiprocessors: expected 0 (all) or more, got -1");
+  options.multiprocessors = 4;
+  EXPECT(flash_kda_plan_create(&problem, &options, &plan) == FLASH_KDA_OK);
+  flash_kda_plan_destroy(plan);
+  options.struct_size = sizeof(options);
+  options.v_panel = 128;
+  EXPECT(flash_kda_plan_create(&problem, &options, &plan) == FLASH_KDA_OK);
+  flash_kda_plan_destroy(plan);
+}
+
 int main(void) {
   EXPECT(strlen(flash_kda_version()) > 0);
   EXPECT(flash_kda_abi_version() == FLASH_KDA_ABI_VERSION);
@@ -174,6 +199,7 @@ int main(void) {
   test_errors();
   test_older_caller();
   test_options_of_the_fused_kernel();
+  test_value_panel();
   if (failures == 0) printf("C ABI: all checks passed\n");
   return failures == 0 ? 0 : 1;
 }

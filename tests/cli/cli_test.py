@@ -79,6 +79,8 @@ class TopLevel(CliTest):
         self.bad(BAD_INPUT, "--threads", "info", "--threads", "0")
         self.bad(BAD_INPUT, "--cuts", "info", "--cuts", "some")
         self.bad(BAD_INPUT, "--multiprocessors", "bench", "--multiprocessors", "0")
+        self.bad(BAD_INPUT, "--v-panel", "info", "--v-panel", "32")
+        self.bad(BAD_INPUT, "--v-panel", "bench", "--v-panel", "0")
 
     def test_full_disk_on_standard_output(self):
         with open("/dev/full", "w", encoding="ascii") as full:
@@ -98,7 +100,8 @@ class Info(CliTest):
         info = self.good_json("info", "--backend", "reference", "--tokens", "77", "--heads", "3",
                               "--v-heads", "6", "--head-dim", "64", "--gate", "softplus",
                               "--state-dtype", "bf16", "--checkpoint-every", "16",
-                              "--cuts", "exact", "--multiprocessors", "8")
+                              "--cuts", "exact", "--multiprocessors", "8",
+                              "--v-panel", "64")
         self.assertRegex(info["version"], r"^\d+\.\d+\.\d+$")
         self.assertEqual(info["plan"]["backend"], "reference")
         for part in ("B1 T77 H3 HV6 K64 V64", "softplus", "bf16", "every 16"):

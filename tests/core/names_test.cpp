@@ -12,6 +12,15 @@ TEST(Names, ProblemPrintsEveryChoice) {
             "state=dense f32 vk");
 }
 
+TEST(Names, ConfigPrintsWhatBecomesOfUnprovenChains) {
+  Config config;
+  EXPECT_EQ(to_string(config).find("unproven="), std::string::npos);
+  config.unproven = Unproven::kTwoKernels;
+  EXPECT_NE(to_string(config).find(" unproven=two-kernel "), std::string::npos);
+  config.unproven = Unproven::kSplit;
+  EXPECT_NE(to_string(config).find(" unproven=split "), std::string::npos);
+}
+
 TEST(Names, VersionIsTheHeaders) {
   const std::string expected = std::to_string(FLASH_KDA_VERSION_MAJOR) + "." +
                                std::to_string(FLASH_KDA_VERSION_MINOR) + "." +

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
 
 #include "core/call_fixture.hpp"
 
@@ -45,6 +46,22 @@ TEST(MakePlan, RefusesBadOptions) {
   EXPECT_THAT(
       make_plan(CallFixture().problem, {.backend = static_cast<BackendKind>(9)}).status().message(),
       HasSubstr("not built into this library"));
+}
+
+TEST(MakePlan, ChecksTheValuePanel) {
+  for (const int v_panel : {-64, 1, 32, 96, 256}) {
+    const Status status =
+        make_plan(CallFixture().problem, {.backend = BackendKind::kReference, .v_panel = v_panel})
+            .status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(), "v_panel: expected 0, 64 or 128, got " + std::to_string(v_panel));
+  }
+  for (const int v_panel : {0, 64, 128}) {
+    EXPECT_TRUE(
+        make_plan(CallFixture().problem, {.backend = BackendKind::kReference, .v_panel = v_panel})
+            .ok())
+        << v_panel;
+  }
 }
 
 TEST(Run, RefusesASmallOrMisalignedWorkspace) {

@@ -36,7 +36,7 @@ def test_dense(H, HV, D, T):
 
 
 @pytest.mark.parametrize("options", [{"gate": "softplus"}, {"neg_eigval": True}, {"lower_bound": None},
-                                     {"cuts": "exact"}, {"multiprocessors": 1}])
+                                     {"cuts": "exact"}, {"multiprocessors": 1}, {"v_panel": 128}])
 def test_options(options):
     expected, got = host_and_device(make_inputs(T=200, K=128, V=128), **gate_parameters(2, 128), **options)
     assert error(got.out.cpu(), expected.out) <= LIMIT

@@ -50,6 +50,8 @@ def prefill(**changes):
     ({"cuts": "none"}, ValueError, "cuts: expected one of 'auto', 'exact', got 'none'"),
     ({"multiprocessors": -1}, ValueError, r"multiprocessors: expected 0 \(all\) or more, got -1"),
     ({"multiprocessors": "all"}, TypeError, "multiprocessors: expected an integer, got 'all'"),
+    ({"v_panel": 32}, ValueError, "v_panel: expected 0, 64 or 128, got 32"),
+    ({"v_panel": "64"}, TypeError, "v_panel: expected an integer, got '64'"),
     ({"checkpoint_every": -3}, ValueError, "checkpoint"),
     ({"checkpoint_every": 4, "checkpoint_offsets": torch.tensor([4])}, ValueError, "checkpoint_every: expected 0"),
     ({"cu_seqlens": torch.tensor(0)}, ValueError, r"cu_seqlens: expected \[N \+ 1\]"),
@@ -149,7 +151,7 @@ def test_fuzz():
              "cu_seqlens", "initial_state", "final_state", "state_pool", "state_indices",
              "has_initial_state", "checkpoints", "checkpoint_offsets", "checkpoint_slots",
              "checkpoint_every", "workspace", "gate", "beta_form", "state_layout", "backend",
-             "precision", "threads", "cuts", "multiprocessors", "qk_l2norm", "neg_eigval"]
+             "precision", "threads", "cuts", "multiprocessors", "v_panel", "qk_l2norm", "neg_eigval"]
     refused = 0
     for _ in range(1500):
         changes = {name: random.choice(STRANGE) for name in random.sample(names, random.randint(1, 3))}

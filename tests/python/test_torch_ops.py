@@ -30,7 +30,7 @@ def test_opcheck_fwd(sample):
 
 
 @pytest.mark.parametrize("options", [{}, {"cu_seqlens": CU_SEQLENS}, {"state_layout": "kv"},
-                                     {"cuts": "exact", "multiprocessors": 4}])
+                                     {"cuts": "exact", "multiprocessors": 4, "v_panel": 64}])
 def test_opcheck_prefill(options):
     inputs = make_inputs(K=64, V=32)
     torch.library.opcheck(torch.ops.flash_kda.prefill.default, tuple(inputs.values()),

@@ -181,7 +181,7 @@ def overhead(repeats, number=2000):
         arguments = _call._arguments(
             inputs["q"], inputs["k"], inputs["v"], inputs["g"], inputs["beta"], out, *parameters, None,
             state, state, None, None, None, None, None, None, "lower_bound", -5.0, True, "logits", False,
-            1.0, "vk", 0, None, "fp32", 1, "auto", 0)
+            1.0, "vk", 0, None, "fp32", 1, "auto", 0, 0)
         whole, inside = [], []
         for _ in range(repeats):
             begin = time.perf_counter()
