@@ -80,9 +80,13 @@ Status encode_map(const Boxed& tensor, const Problem& p) {
                                                 tensor.name, static_cast<int>(result))};
 }
 
-// Halves of a row that a block stores.
+// Halves of a row of values that a block loads and stores.
+cuuint32_t value_halves(const Config& config) { return is_split(config) ? 1 : 2; }
+Boxed boxed_values(const Plan& plan, const Tensors& t, FusedParams& params) {
+  return {"v", t.v, value_halves(plan.config), params.v_map};
+}
 Boxed boxed_out(const Plan& plan, const Tensors& t, FusedParams& params) {
-  return {"out", t.out, is_split(plan.config) ? 1u : 2u, params.out_map};
+  return {"out", t.out, value_halves(plan.config), params.out_map};
 }
 
 Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
@@ -90,7 +94,7 @@ Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
   const Boxed inputs[] = {{"q", t.q, 1, params.q_map},
                           {"k", t.k, 1, params.k_map},
                           {"g", t.g, 2, params.g_map},
-                          {"v", t.v, 2, params.v_map}};
+                          boxed_values(plan, t, params)};
   const Boxed out = boxed_out(plan, t, params);
   const auto is_boxed = [&](const Boxed& tensor) { return can_be_boxed(tensor.view, p); };
   const bool loads = std::all_of(std::begin(inputs), std::end(inputs), is_boxed);
@@ -154,11 +158,14 @@ Result<FusedParams> bind_left(const FusedParams& fused, const Plan& split, const
   params.fused_end = fused_end;
   params.handover = {};
   params.max_warm_up = 0;
-  if (params.stores == Transfer::kBox) {
-    if (Status status = encode_map(boxed_out(split, t, params), split.problem); !status.ok()) {
-      return status;
-    }
+  Status status;
+  if (params.loads == Transfer::kBox) {
+    status = encode_map(boxed_values(split, t, params), split.problem);
   }
+  if (params.stores == Transfer::kBox && status.ok()) {
+    status = encode_map(boxed_out(split, t, params), split.problem);
+  }
+  if (!status.ok()) return status;
   return params;
 }
 

@@ -39,7 +39,7 @@ __device__ __forceinline__ void begin_block(const FusedParams& p, int score_warp
   }
   if (threadIdx.x == 32) prefetch_maps(p);
   // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared, 0);
+  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
   if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads

@@ -38,28 +38,46 @@ __device__ __forceinline__ OutPlace& out_place(std::uint32_t slot) {
   return reinterpret_cast<OutPlace*>(shared_block + SharedPlan::kOutPlace)[slot];
 }
 
+// Where a chunk lies in v, g and out, and in q and k.
+struct ChunkPlace {
+  BoxPlace of_v;
+  BoxPlace of_qk;
+
+  __device__ __forceinline__ ChunkPlace(const FusedParams& p, const WorkItem& item, int c)
+      : of_v{item.first + c * kChunk, item.head, item.batch_row},
+        of_qk{of_v.token, item.head / p.inputs.heads_per_qk_head, item.batch_row} {}
+};
+
+// k, q and g of a chunk: by one thread, or row by row.
+__device__ __forceinline__ void load_boxes(const FusedParams& p, const ChunkPlace& at,
+                                           std::uint32_t stage, std::uint32_t raw) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const std::uint32_t to = stage + half * kPairedHalf;
+    load_box(to + StagePlan::kKeys, p.k_map, at.of_qk, half, raw);
+    load_box(to + StagePlan::kQuery, p.q_map, at.of_qk, half, raw);
+  }
+  load_box(stage + StagePlan::kGate, p.g_map, at.of_v, 0, raw);
+}
+__device__ __forceinline__ void load_all_rows(const FusedParams& p, const ChunkPlace& at,
+                                              int tokens, std::uint32_t stage) {
+  load_rows(p.inputs.k, at.of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
+  load_rows(p.inputs.q, at.of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
+  load_rows(p.inputs.g, at.of_v, tokens, stage + StagePlan::kGate, kHalfTile);
+}
+
 __device__ __forceinline__ void load_chunk(const FusedParams& p, const WorkItem& item, int c,
                                            std::uint32_t stage, std::uint32_t raw) {
-  const BoxPlace of_v = {item.first + c * kChunk, item.head, item.batch_row};
-  const BoxPlace of_qk = {of_v.token, item.head / p.inputs.heads_per_qk_head, item.batch_row};
+  const ChunkPlace at(p, item, c);
   if (p.loads == Transfer::kBox) {
     if (lane_index() == 0) {
       arrive_expecting_at(raw, StagePlan::kRawBytes);
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t at = stage + half * kPairedHalf;
-        load_box(at + StagePlan::kKeys, p.k_map, of_qk, half, raw);
-        load_box(at + StagePlan::kQuery, p.q_map, of_qk, half, raw);
-      }
-      load_box(stage + StagePlan::kGate, p.g_map, of_v, 0, raw);
-      load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
+      load_boxes(p, at, stage, raw);
+      load_box(stage + StagePlan::kValue, p.v_map, at.of_v, 0, raw);
     }
   } else {
-    const int tokens = item.tokens(c);
-    load_rows(p.inputs.k, of_qk, tokens, stage + StagePlan::kKeys, kPairedHalf);
-    load_rows(p.inputs.q, of_qk, tokens, stage + StagePlan::kQuery, kPairedHalf);
-    load_rows(p.inputs.g, of_v, tokens, stage + StagePlan::kGate, kHalfTile);
-    load_rows(p.v, of_v, tokens, stage + StagePlan::kValue, kHalfTile);
+    load_all_rows(p, at, item.tokens(c), stage);
+    load_rows(p.v, at.of_v, item.tokens(c), stage + StagePlan::kValue, kHalfTile);
     warp_arrive(raw);
   }
 }

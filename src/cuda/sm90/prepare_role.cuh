@@ -72,7 +72,7 @@ __device__ __forceinline__ ChannelDecays sum_decays(std::uint32_t lane, const fl
   return x;
 }
 
-// Where a lane finds its part of stage 0: a stage further is kBytes further.
+// Where a lane finds its part of stage 0.
 struct PreparePlace {
   std::uint32_t keys;     // its row of step 0; the queries' is kHalfTile behind
   std::uint32_t factors;  // lanes 4 c: to R, of channel c; lanes 4 c + 1: from there to the end
@@ -99,16 +99,16 @@ struct Preparer {
   std::uint32_t biases;   // of the lane's channel, step 0
   std::uint32_t factors;  // as in PreparePlace
 
-  // `head`: slope and unit. `thread`: of the block; what follows from it is not kept from chunk to
+  // `head`: slope and unit. `stage`: bytes from stage 0 to the chunk's. `thread`: of the block; what follows from it is not kept from chunk to
   // chunk, for want of registers.
   __device__ __forceinline__ Preparer(std::uint32_t thread, const PreparePlace& place, float2 head,
-                                      std::uint32_t board, std::uint32_t slot)
+                                      std::uint32_t board, std::uint32_t stage)
       : lane(thread % 32), gate(head.x), unit(head.y) {
     const std::uint32_t half = thread / (4 * kWarpgroup);  // of the channels: of warps 16 to 19, 1
-    keys = place.keys + slot * StagePlan::kBytes;
+    keys = place.keys + stage;
     gates = keys + StagePlan::kGate - StagePlan::kKeys - half * (kPairedHalf - kHalfTile);
     biases = board + BoardPlan::kBias + half * BoardPlan::kBiasHalf + thread % kWarpgroup / 4 * 4;
-    factors = place.factors + slot * StagePlan::kBytes;
+    factors = place.factors + stage;
   }
 
   // A step further is another 16-byte piece of the row: the swizzle is an exclusive or, and the
@@ -195,7 +195,7 @@ __device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
     const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
     const float2 head = load_shared_2(board + BoardPlan::kSlope);
     if (head.x == 0.0f) break;
-    prepare_chunk(Preparer(fresh_thread(), place, head, board, turn.slot));
+    prepare_chunk(Preparer(fresh_thread(), place, head, board, turn.slot * StagePlan::kBytes));
     warp_arrive(arrival(count, shared, SharedPlan::kStored + 8 * turn.slot));
   }
   // As many more as the recurrence looks ahead, which do not exist. Once the chunks before them in

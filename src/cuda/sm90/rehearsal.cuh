@@ -54,7 +54,9 @@ __device__ __forceinline__ std::uint32_t arrival(std::uint32_t count, std::uint3
 // What rehearsals read, before the block begins: keys, queries and gates of zeros, and a head for
 // prepare.
 __device__ __forceinline__ void clear_rehearsed(std::uint32_t shared) {
-  clear_stages<StagePlan::kKeys, StagePlan::kValue>(shared, kFirstRehearsedStage);
+  clear_stages<StagePlan::kKeys, StagePlan::kInverse>(
+      shared + SharedPlan::kStage + kFirstRehearsedStage * StagePlan::kBytes,
+      kStages - kFirstRehearsedStage);
   constexpr std::uint32_t kBoard =
       SharedPlan::kBoard + kPrepareRehearsal % kStages * BoardPlan::kBytes;
   if (threadIdx.x < kDim) {

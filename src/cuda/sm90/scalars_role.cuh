@@ -15,6 +15,10 @@ __device__ __forceinline__ std::uint32_t open_gate_pair(GateKind kind) {
   return kind == GateKind::kLog ? 0u : 0xff80ff80u;  // 0, or -infinity
 }
 
+// What of a stage is a chunk's own: in the split form values come by another way.
+enum class StageHolds { kAll, kNoValues };
+
+template <StageHolds kHolds>
 __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, GateKind kind) {
   const int lane = lane_index();
   const std::uint32_t half = lane / 8 % 2;
@@ -26,6 +30,7 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
   const std::uint32_t fill = lane < 16 ? gate : 0u;
   for (int row = tokens; row < kChunk; ++row) {
     store_shared_bits(stage + first + half * kPairedHalf + at + row * 128, {0, 0, 0, 0});
+    if (kHolds == StageHolds::kNoValues && lane >= 16) continue;
     store_shared_bits(stage + second + half * kHalfTile + at + row * 128, {fill, fill, fill, fill});
   }
 }
@@ -107,10 +112,11 @@ struct BoardOfHead {
 
 // Steps of one chunk, of which `tokens` exist; by the warp of sub-chunk `sub`, or for token `row` of
 // lanes l and l + 16.
+template <StageHolds kHolds>
 __device__ __forceinline__ void blank_tail(const FusedParams& p, std::uint32_t stage, int sub,
                                            int tokens) {
   if (tokens < kChunk && sub == 1) {
-    blank_rows(stage, tokens, p.inputs.gate.kind);
+    blank_rows<kHolds>(stage, tokens, p.inputs.gate.kind);
     publish_to_async_proxy();  // TMA will write there again
     __syncwarp();
   }
@@ -142,7 +148,7 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       next_beta = load_raw_beta(p, item, c + 1, row);  // on its way during this chunk
 
       wait_at(awaited(count, shared, SharedPlan::kRaw + 8 * turn.slot), turn.parity);
-      blank_tail(p, stage, sub, tokens);
+      blank_tail<StageHolds::kAll>(p, stage, sub, tokens);
       if constexpr (kBoards) {
         of_head.store(p.inputs, shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
       }

@@ -20,9 +20,7 @@ struct StagePlan {
   static constexpr std::uint32_t kKeys = 0;
   static constexpr std::uint32_t kQuery = kKeys + kHalfTile;  // their halves alternate
   static constexpr std::uint32_t kGate = kKeys + 2 * kTokenTile;
-  static constexpr std::uint32_t kValue = kGate + kTokenTile;
-  static constexpr std::uint32_t kRawBytes = kValue + kTokenTile;
-  static constexpr std::uint32_t kInverse = kRawBytes;  // diag(n) Akk_inv diag(1 / n), bf16
+  static constexpr std::uint32_t kInverse = kGate + kTokenTile;  // diag(n) Akk_inv diag(1 / n), bf16
   static constexpr std::uint32_t kScoreQk = kInverse + kScoreTile;  // Aqk / (out scale n), bf16
   // Decays of channels: gamma_last; kBounded: 2^R.
   static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;  // fp32
@@ -35,8 +33,12 @@ struct StagePlan {
   static constexpr std::uint32_t kKeyScale = kValueScale + 4 * kChunk;  // beta * n^2
   // kBounded: 2^(G_31 - R).
   static constexpr std::uint32_t kRest = kKeyScale + 4 * kChunk;
-  static constexpr std::uint32_t kBytes = 38 * 1024;
-  static_assert(kRest + 4 * kGammaPitch <= kBytes && kBytes % 1024 == 0);
+  static constexpr std::uint32_t kOperandBytes = kRest + 4 * kGammaPitch;
+  // Last: the split form has values elsewhere.
+  static constexpr std::uint32_t kValue = (kOperandBytes + 1023) / 1024 * 1024;
+  static constexpr std::uint32_t kBytes = kValue + kTokenTile;
+  static constexpr std::uint32_t kRawBytes = 4 * kTokenTile;  // that TMA brings
+  static_assert(kBytes == 38 * 1024);
 };
 
 // kGeneral, between prepare and the inverse, one per pair of prepare warps.
@@ -112,15 +114,12 @@ static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block"
 
 extern __shared__ __align__(1024) std::byte shared_block[];
 
-// By all threads: zeros into bytes [begin, end) of the stages from number `first` on.
-template <std::uint32_t kBegin, std::uint32_t kEnd>
-__device__ __forceinline__ void clear_stages(std::uint32_t shared, std::uint32_t first) {
+// By all threads: zeros into bytes [begin, end) of `stages` stages, a pitch apart.
+template <std::uint32_t kBegin, std::uint32_t kEnd, std::uint32_t kPitch = StagePlan::kBytes>
+__device__ __forceinline__ void clear_stages(std::uint32_t first_stage, std::uint32_t stages) {
   constexpr std::uint32_t kPieces = (kEnd - kBegin) / 16;
-  for (std::uint32_t i = threadIdx.x; i < (kStages - first) * kPieces; i += blockDim.x) {
-    const std::uint32_t stage = first + i / kPieces;
-    store_shared_bits(
-        shared + SharedPlan::kStage + stage * StagePlan::kBytes + kBegin + i % kPieces * 16,
-        {0, 0, 0, 0});
+  for (std::uint32_t i = threadIdx.x; i < stages * kPieces; i += blockDim.x) {
+    store_shared_bits(first_stage + i / kPieces * kPitch + kBegin + i % kPieces * 16, {0, 0, 0, 0});
   }
 }
 

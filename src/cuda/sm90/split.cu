@@ -14,7 +14,9 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
   init_barriers(shared, SharedPlan::kNormed, kOwnStages, 2);
   init_barriers(shared, SharedPlan::kStored, kOwnStages, kPrepareWarps);
   init_barriers(shared, SharedPlan::kReady, kOwnStages, 3);
-  init_barriers(shared, SharedPlan::kReady + 8 * kOwnStages, kSentStages, 1);
+  init_barriers(shared, SplitPlan::kSentReady, kSentStages, 1);
+  init_barriers(shared, SplitPlan::kValueFull, kValueSlots, 1);
+  init_barriers(shared, SplitPlan::kValueEmpty, kValueSlots, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kEmpty, kOwnStages, 2 * kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kScoreFull, kPairs, 2);
   init_barriers(shared, SharedPlan::kScoreEmpty, kPairs, 1);
@@ -47,7 +49,8 @@ __device__ __forceinline__ bool begin_block(const FusedParams& p) {
   if (threadIdx.x == 0) init_all_barriers(shared);
   if (threadIdx.x == 32) prefetch_maps(p);
   // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared, 0);
+  clear_stages<StagePlan::kInverse, StagePlan::kGamma, SplitPlan::kStageBytes>(
+      shared + SplitPlan::kStage, kOwnStages);
   if (!begin_chains(p.chains, p.fused_end)) return false;
   sync_cluster();  // before one writes to the other
   if (p.chains != nullptr) {

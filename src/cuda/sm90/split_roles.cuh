@@ -16,32 +16,50 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// An own chunk is in its stage from its load until both blocks have seen it, about six chunks; one
+// An own chunk is in its stage from its load until both blocks have seen it, about seven chunks; one
 // that was sent, from then on.
-inline constexpr int kOwnStages = 3;
-inline constexpr int kSentStages = kStages - kOwnStages;
+inline constexpr int kOwnStages = 4;
+inline constexpr int kSentStages = 2;
+// A block's own half of the values of every chunk.
+inline constexpr int kValueSlots = 4;
+// Chunks whose place is remembered, for their values and outputs.
+inline constexpr int kPlaces = 8;
 
-using OwnTurn = Turn<kOwnStages>;
-
-// Where a block finds chunk `count`, its own or sent.
-struct SplitTurn {
-  bool is_own;
-  std::uint32_t owner_slot;  // in the block whose own it is
-  std::uint32_t slot;
-  std::uint32_t parity;
-
-  __device__ __forceinline__ SplitTurn(std::uint32_t count, int rank)
-      : is_own((count & 1) == static_cast<std::uint32_t>(rank)) {
-    const OwnTurn own(count / 2);
-    const Turn<kSentStages> sent(count / 2);
-    owner_slot = own.slot;
-    slot = is_own ? own.slot : kOwnStages + sent.slot;
-    parity = is_own ? own.parity : sent.parity;
-  }
+struct SplitPlace {
+  BoxPlace at;
+  std::int32_t tokens;
+  std::int32_t outputs;  // 0 if another block writes them
 };
 
-__device__ __forceinline__ std::uint32_t stage_in_slot(std::uint32_t shared, std::uint32_t slot) {
-  return shared + SharedPlan::kStage + slot * StagePlan::kBytes;
+// As SharedPlan, but for stages without values, their rings, and these barriers more.
+struct SplitPlan {
+  static constexpr std::uint32_t kStage = SharedPlan::kStage;
+  static constexpr std::uint32_t kStageBytes = StagePlan::kValue;
+  static constexpr std::uint32_t kValues = kStage + (kOwnStages + kSentStages) * kStageBytes;
+  static constexpr std::uint32_t kOut = kValues + kValueSlots * kHalfTile;
+  static_assert(kOut + 2 * kHalfTile <= SharedPlan::kPartial);
+  static_assert(kOwnStages <= kStages, "boards and barriers of own chunks are those of SharedPlan");
+  // Where the general form has scores.
+  static constexpr std::uint32_t kSentReady = SharedPlan::kScore;  // [1 + bytes] operands are there
+  static constexpr std::uint32_t kValueFull = kSentReady + 8 * kSentStages;   // [1 + bytes]
+  static constexpr std::uint32_t kValueEmpty = kValueFull + 8 * kValueSlots;  // [4]
+  static constexpr std::uint32_t kPlace = kValueEmpty + 8 * kValueSlots;      // SplitPlace [kPlaces]
+  static_assert(kSentReady % 8 == 0 &&
+                kPlace + kPlaces * sizeof(SplitPlace) <= SharedPlan::kColumns);
+};
+
+using OwnTurn = Turn<kOwnStages>;
+using SentTurn = Turn<kSentStages>;
+
+__device__ __forceinline__ std::uint32_t own_stage(std::uint32_t shared, const OwnTurn& turn) {
+  return shared + SplitPlan::kStage + turn.slot * SplitPlan::kStageBytes;
+}
+__device__ __forceinline__ std::uint32_t sent_stage(std::uint32_t shared, const SentTurn& turn) {
+  return shared + SplitPlan::kStage + (kOwnStages + turn.slot) * SplitPlan::kStageBytes;
+}
+
+__device__ __forceinline__ bool is_own(std::uint32_t count, int rank) {
+  return (count & 1) == static_cast<std::uint32_t>(rank);
 }
 
 // The first own chunk of an item that begins with chunk number `count`.
@@ -66,11 +84,44 @@ __device__ __forceinline__ std::uint32_t for_own_chunks(const FusedParams& p, in
 
 // --- transfers
 
-// The rows of a tail, 64 values of each.
-__device__ __forceinline__ void store_half_rows(const RowTensor& tensor, const BoxPlace& at,
-                                                int tokens, std::uint32_t half_tile, int half) {
+__device__ __forceinline__ SplitPlace& split_place(std::uint32_t count) {
+  return reinterpret_cast<SplitPlace*>(shared_block + SplitPlan::kPlace)[count % kPlaces];
+}
+
+__device__ __forceinline__ void load_own_chunk(const FusedParams& p, const WorkItem& item, int c,
+                                               std::uint32_t stage, std::uint32_t raw) {
+  const ChunkPlace at(p, item, c);
+  if (p.loads == Transfer::kBox) {
+    if (lane_index() == 0) {
+      arrive_expecting_at(raw, 3 * kTokenTile);
+      load_boxes(p, at, stage, raw);
+    }
+  } else {
+    load_all_rows(p, at, item.tokens(c), stage);
+    warp_arrive(raw);
+  }
+}
+
+// Rows of 64 values, in the layout that TMA gives them; those that do not exist as zeros.
+__device__ __forceinline__ void load_half_rows(const RowTensor& tensor, const SplitPlace& place,
+                                               std::uint32_t half_tile, int half) {
   const int lane = lane_index();
-  for (int row = lane / 8; row < tokens; row += 4) {
+  const BoxPlace& at = place.at;
+  for (int row = lane / 8; row < kChunk; row += 4) {
+    const int piece = lane % 8;
+    uint4 bits = {};
+    if (row < place.tokens) {
+      bits = load_piece(tensor, row_start(tensor, at.batch_row, at.token + row, at.head) +
+                                    half * 64 + piece * 8);
+    }
+    store_shared_bits(half_tile + token_piece(row, piece), bits);
+  }
+}
+__device__ __forceinline__ void store_half_rows(const RowTensor& tensor, const SplitPlace& place,
+                                                std::uint32_t half_tile, int half) {
+  const int lane = lane_index();
+  const BoxPlace& at = place.at;
+  for (int row = lane / 8; row < place.outputs; row += 4) {
     const int piece = lane % 8;
     const uint4 bits = load_shared_bits(half_tile + token_piece(row, piece));
     const std::int64_t to =
@@ -80,54 +131,81 @@ __device__ __forceinline__ void store_half_rows(const RowTensor& tensor, const B
   }
 }
 
+// This block's values of chunk `count`. A tail is loaded row by row: what follows it may be NaN.
+__device__ __forceinline__ void load_half_values(const FusedParams& p, std::uint32_t shared,
+                                                 std::uint32_t count, int rank) {
+  const Turn<kValueSlots> turn(count);
+  const SplitPlace place = split_place(count);
+  const std::uint32_t tile = shared + SplitPlan::kValues + turn.slot * kHalfTile;
+  const std::uint32_t full = shared + SplitPlan::kValueFull + 8 * turn.slot;
+  wait_at(shared + SplitPlan::kValueEmpty + 8 * turn.slot, turn.parity ^ 1);
+  if (place.tokens == kChunk && p.loads == Transfer::kBox) {
+    if (lane_index() == 0) {
+      arrive_expecting_at(full, kHalfTile);
+      load_box(tile, p.v_map, place.at, rank, full);
+    }
+  } else {
+    load_half_rows(p.v, place, tile, rank);
+    publish_to_async_proxy();  // TMA will write there again
+    warp_arrive(full);
+  }
+}
+
 // This block's values of the outputs of chunk `count`.
 __device__ __forceinline__ void store_half_chunk(const FusedParams& p, std::uint32_t shared,
                                                  std::uint32_t count, int rank) {
   const Turn<2> turn(count);
-  const OutPlace place = out_place(count % kStages);
-  const std::uint32_t tile =
-      shared + SharedPlan::kOut + turn.slot * kTokenTile + rank * kHalfTile;
+  const SplitPlace place = split_place(count);
+  const std::uint32_t tile = shared + SplitPlan::kOut + turn.slot * kHalfTile;
   wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
-  if (place.tokens == kChunk && p.stores == Transfer::kBox) {
+  if (place.outputs == kChunk && p.stores == Transfer::kBox) {
     if (lane_index() == 0) {
       store_box(p.out_map, place.at, rank, tile);
       commit_stores();
       wait_stores_read();
     }
   } else {
-    store_half_rows(p.out, place.at, place.tokens, tile, rank);
+    store_half_rows(p.out, place, tile, rank);
   }
   warp_arrive(shared + SharedPlan::kOutEmpty + 8 * turn.slot);
 }
 
-// Loads own chunks as their stages are given back by both blocks, and stores this block's half of
-// the outputs of every chunk, kDelay chunks later: then neither waits for the other.
+// Step n of the transfers: what chunk n - 8, an own one, n - 7 and n - 7 leave when the recurrence
+// is done with them is taken by own chunk n, the values of n - 3, and memory.
+inline constexpr std::uint32_t kValueDelay = 2 * kOwnStages - 1 - kValueSlots;
+inline constexpr std::uint32_t kOutDelay = 2 * kOwnStages - 1;
+static_assert(kOutDelay < kPlaces);
+
 template <Keeps kKeeps>
 __device__ __forceinline__ void run_split_transfers(const FusedParams& p, std::uint32_t shared,
                                                     int rank) {
-  constexpr std::uint32_t kDelay = kStages;
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
 #pragma unroll 1
     for (int c = 0; c < item.chunks(); ++c, ++count) {
-      const SplitTurn turn(count, rank);
-      if (turn.is_own) {
+      if (is_own(count, rank)) {
+        const OwnTurn turn(count / 2);
         wait_for_both_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
-        load_chunk(p, item, c, stage_in_slot(shared, turn.slot),
-                   shared + SharedPlan::kRaw + 8 * turn.slot);
+        load_own_chunk(p, item, c, own_stage(shared, turn),
+                       shared + SharedPlan::kRaw + 8 * turn.slot);
       }
-      if (count >= kDelay) store_half_chunk(p, shared, count - kDelay, rank);
       __syncwarp();
       if (lane_index() == 0) {
-        out_place(count % kStages) = {{item.first + c * kChunk, item.head, item.batch_row},
-                                      c < item.replay ? 0 : item.tokens(c)};
+        split_place(count) = {{item.first + c * kChunk, item.head, item.batch_row},
+                              item.tokens(c),
+                              c < item.replay ? 0 : item.tokens(c)};
       }
       __syncwarp();
+      if (count >= kValueDelay) load_half_values(p, shared, count - kValueDelay, rank);
+      if (count >= kOutDelay) store_half_chunk(p, shared, count - kOutDelay, rank);
     }
   });
 #pragma unroll 1
-  for (std::uint32_t i = count < kDelay ? 0 : count - kDelay; i < count; ++i) {
-    store_half_chunk(p, shared, i, rank);
+  for (std::uint32_t n = count; n < count + kOutDelay; ++n) {
+    if (n >= kValueDelay && n - kValueDelay < count) {
+      load_half_values(p, shared, n - kValueDelay, rank);
+    }
+    if (n >= kOutDelay) store_half_chunk(p, shared, n - kOutDelay, rank);
   }
   if (lane_index() == 0) wait_stores();
 }
@@ -146,12 +224,12 @@ __device__ __forceinline__ void run_split_scalars(const FusedParams& p, std::uin
       const int lane = fresh_lane();
       const int row = sub * kSub + lane % kSub;
       const OwnTurn turn((count + c) / 2);
-      const std::uint32_t stage = stage_in_slot(shared, turn.slot);
+      const std::uint32_t stage = own_stage(shared, turn);
       const RawBeta raw_beta = next_beta;
       next_beta = load_raw_beta(p, item, c + 2, row);  // on its way during this chunk
 
       wait_at(shared + SharedPlan::kRaw + 8 * turn.slot, turn.parity);
-      blank_tail(p, stage, sub, item.tokens(c));
+      blank_tail<StageHolds::kNoValues>(p, stage, sub, item.tokens(c));
       of_head.store(p.inputs, shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
       scale_tokens(p, lane, stage, row, item.tokens(c), raw_beta);
       publish_to_async_proxy();  // the copy to the peer reads it
@@ -180,7 +258,8 @@ __device__ __forceinline__ void run_split_prepare(std::uint32_t shared, int part
     const std::uint32_t board = shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes;
     const float2 head = load_shared_2(board + BoardPlan::kSlope);
     if (head.x == 0.0f) break;
-    prepare_chunk(Preparer(fresh_thread(), place, head, board, turn.slot));
+    prepare_chunk(
+        Preparer(fresh_thread(), place, head, board, turn.slot * SplitPlan::kStageBytes));
     warp_arrive(shared + SharedPlan::kStored + 8 * turn.slot);
   }
 }
@@ -192,7 +271,7 @@ __device__ __forceinline__ void run_split_scores(const FusedParams& p, std::uint
                                                  int rank) {
   for_own_chunks<kKeeps>(p, rank, [&](const WorkItem&, int, std::uint32_t i) {
     const OwnTurn turn(i);
-    const std::uint32_t stage = make_uniform(stage_in_slot(shared, turn.slot));
+    const std::uint32_t stage = make_uniform(own_stage(shared, turn));
     wait_at(shared + SharedPlan::kStored + 8 * turn.slot, turn.parity);
     ScoreTile score;
     begin_scores(stage, score);
@@ -204,34 +283,32 @@ __device__ __forceinline__ void run_split_scores(const FusedParams& p, std::uint
 
 // --- inverse
 
-// What the recurrence reads of a chunk: tiles and the half of the values that is the peer's, and
-// what follows the values. The halves of the values lie between, so the one or the other is longer.
-struct SentPart {
-  std::uint32_t begin;
-  std::uint32_t bytes;
-};
-__device__ __forceinline__ SentPart first_part(int peer) {
-  return {StagePlan::kKeys, StagePlan::kValue + (peer == 0 ? kHalfTile : 0)};
+// Of what the recurrence reads of own chunk number i, bytes [begin, end), to the peer; by one thread.
+__device__ __forceinline__ void send_bytes(std::uint32_t shared, std::uint32_t i,
+                                           std::uint32_t begin, std::uint32_t end) {
+  const SentTurn sent(i);
+  copy_to_peer(in_peer(sent_stage(shared, sent)) + begin, own_stage(shared, OwnTurn(i)) + begin,
+               end - begin, in_peer(shared + SplitPlan::kSentReady + 8 * sent.slot));
 }
-__device__ __forceinline__ SentPart second_part(int peer) {
-  const std::uint32_t begin = StagePlan::kInverse - (peer == 0 ? 0 : kHalfTile);
-  return {begin, StagePlan::kRest + 4 * kGammaPitch - begin};
-}
-static_assert((StagePlan::kRest + 4 * kGammaPitch) % 16 == 0);
+static_assert(StagePlan::kOperandBytes % 16 == 0);
 
-// Own chunk number i, complete, to the peer, by one thread. It frees the stage when both blocks
-// have given the chunk back.
-__device__ __forceinline__ void send_chunk(std::uint32_t shared, std::uint32_t i, int rank) {
-  const Turn<kSentStages> sent(i);
-  const std::uint32_t stage = stage_in_slot(shared, OwnTurn(i).slot);
-  const std::uint32_t to = in_peer(stage_in_slot(shared, kOwnStages + sent.slot));
-  const std::uint32_t ready =
-      in_peer(shared + SharedPlan::kReady + 8 * (kOwnStages + sent.slot));
-  const SentPart parts[2] = {first_part(rank ^ 1), second_part(rank ^ 1)};
-  arrive_expecting_at_peer(ready, parts[0].bytes + parts[1].bytes);
-  for (const SentPart& part : parts) {
-    copy_to_peer(to + part.begin, stage + part.begin, part.bytes, ready);
+// The tiles, once the peer has given back what is where they go.
+__device__ __forceinline__ void send_tiles(std::uint32_t shared, std::uint32_t i) {
+  if (i >= kSentStages) {
+    const OwnTurn before(i - kSentStages);
+    wait_for_both_at(shared + SharedPlan::kEmpty + 8 * before.slot, before.parity);
   }
+  if (lane_index() == 0) {
+    arrive_expecting_at_peer(in_peer(shared + SplitPlan::kSentReady + 8 * SentTurn(i).slot),
+                             StagePlan::kOperandBytes);
+    send_bytes(shared, i, 0, StagePlan::kInverse);
+  }
+  __syncwarp();
+}
+__device__ __forceinline__ bool can_send(std::uint32_t shared, std::uint32_t i) {
+  if (i < kSentStages) return true;
+  const OwnTurn before(i - kSentStages);
+  return is_done_at(shared + SharedPlan::kEmpty + 8 * before.slot, before.parity);
 }
 
 template <Keeps kKeeps>
@@ -242,9 +319,12 @@ __device__ __forceinline__ void run_split_inverse(const FusedParams& p, std::uin
     const Turn<kPairs> pair(i);
     const int lane = fresh_lane();
     wait_at(shared + SharedPlan::kScoreFull + 8 * pair.slot, pair.parity);
+    // The tiles are on their way meanwhile, if they can be.
+    const bool sends_early = can_send(shared, i);
+    if (sends_early) send_tiles(shared, i);
     invert_raw(lane, NormRule(p.inputs.qk_norm),
                {shared + SharedPlan::kRawScore + pair.slot * RawScorePlan::kBytes,
-                stage_in_slot(shared, turn.slot)},
+                own_stage(shared, turn)},
                shared + SharedPlan::kColumns);
     publish_to_async_proxy();
     __syncwarp();
@@ -253,53 +333,79 @@ __device__ __forceinline__ void run_split_inverse(const FusedParams& p, std::uin
       arrive_at(shared + SharedPlan::kReady + 8 * turn.slot);
     }
     __syncwarp();
-    // Scores of queries are stored too, and the peer has given back what is where this one goes.
-    wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
-    if (i >= kSentStages) {
-      const OwnTurn before(i - kSentStages);
-      wait_for_both_at(shared + SharedPlan::kEmpty + 8 * before.slot, before.parity);
-    }
-    if (lane == 0) send_chunk(shared, i, rank);
+    if (!sends_early) send_tiles(shared, i);
+    wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);  // scores of queries too
+    if (lane == 0) send_bytes(shared, i, StagePlan::kInverse, StagePlan::kOperandBytes);
     __syncwarp();
   });
 }
 
 // --- recurrence
 
-// Chunks from number `count` on until is_over(). `part`: of the values, and the block's rank.
+// Where the recurrence finds the operands of chunk `count`, its block's own or sent.
+struct SplitTurn {
+  std::uint32_t stage;
+  std::uint32_t ready;
+  std::uint32_t parity;
+
+  __device__ __forceinline__ SplitTurn(std::uint32_t shared, std::uint32_t count, int rank) {
+    const OwnTurn own(count / 2);
+    const SentTurn sent(count / 2);
+    if (is_own(count, rank)) {
+      stage = own_stage(shared, own);
+      ready = shared + SharedPlan::kReady + 8 * own.slot;
+      parity = own.parity;
+    } else {
+      stage = sent_stage(shared, sent);
+      ready = shared + SplitPlan::kSentReady + 8 * sent.slot;
+      parity = sent.parity;
+    }
+  }
+};
+
+// The warp gives back chunk `count`, to whoever refills its stages, and hands out its outputs.
+__device__ __forceinline__ void end_split_chunk(std::uint32_t shared, std::uint32_t count,
+                                                int rank) {
+  __syncwarp();
+  if (lane_index() == 0) {
+    arrive_at(shared + SharedPlan::kOutFull + 8 * Turn<2>(count).slot);
+    arrive_at(shared + SplitPlan::kValueEmpty + 8 * Turn<kValueSlots>(count).slot);
+    const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * OwnTurn(count / 2).slot;
+    if (is_own(count, rank)) {
+      arrive_at(empty);
+    } else {
+      arrive_at_peer(in_peer(empty));
+    }
+  }
+  __syncwarp();
+}
+
+// Chunks from number `count` on until is_over(). `rank`: of the block, and of its values.
 template <typename IsOver>
-__device__ __forceinline__ void recur_split_chunks(std::uint32_t shared, int part,
+__device__ __forceinline__ void recur_split_chunks(std::uint32_t shared, int rank,
                                                    std::uint32_t& count, StateTile& state,
                                                    IsOver is_over) {
 #pragma unroll 1
   for (; !is_over(); ++count) {
-    const SplitTurn turn(count, part);
+    const SplitTurn turn(shared, count, rank);
     const Turn<2> out_turn(count);
-    const std::uint32_t stage = make_uniform(stage_in_slot(shared, turn.slot));
-    wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);
+    const Turn<kValueSlots> value_turn(count);
+    const std::uint32_t stage = make_uniform(turn.stage);
+    wait_at(shared + SplitPlan::kValueFull + 8 * value_turn.slot, value_turn.parity);
+    wait_at(turn.ready, turn.parity);
     TokensTile o;
     std::uint32_t operand[8];
-    begin_chunk<GateForm::kBounded>(stage, stage + StagePlan::kValue + part * kHalfTile, state, o,
-                                    operand);
+    begin_chunk<GateForm::kBounded>(
+        stage, shared + SplitPlan::kValues + value_turn.slot * kHalfTile, state, o, operand);
     const ChannelFactors rest = load_channel_factors(stage + StagePlan::kRest);
     wait_products<0>();
     pin(state), pin(o), pin(operand);
     decay_state(rest, state);
     wait_at(shared + SharedPlan::kOutEmpty + 8 * out_turn.slot, out_turn.parity ^ 1);
-    store_outputs(shared + SharedPlan::kOut + out_turn.slot * kTokenTile + part * kHalfTile,
+    store_outputs(shared + SplitPlan::kOut + out_turn.slot * kHalfTile,
                   stage + StagePlan::kOutScale, o);
     publish_to_async_proxy();
-    __syncwarp();
-    if (lane_index() == 0) {
-      arrive_at(shared + SharedPlan::kOutFull + 8 * out_turn.slot);
-      const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * turn.owner_slot;
-      if (turn.is_own) {
-        arrive_at(empty);
-      } else {
-        arrive_at_peer(in_peer(empty));
-      }
-    }
-    __syncwarp();
+    end_split_chunk(shared, count, rank);
   }
 }
 
