@@ -111,6 +111,8 @@ class CtaChecker final : public CtaObserver {
   void raise_own(const WarpState& warp, u32 mask, ClockBlock& block) const;
   Knowledge release(WarpState& warp, u32 mask);
   void acquire(WarpState& warp, u32 mask, const Knowledge& knowledge);
+  // After a relaxed wait: acquired by the next fence that acquires.
+  void await_fence(WarpState& warp, u32 mask, const Knowledge& knowledge);
   std::shared_ptr<const ReleaseFence> fences_of(WarpState& warp, u32 mask);
   void thread_fence(WarpState& warp, u32 mask, const Fence& fence);
   void proxy_fence(WarpState& warp, u32 mask);

@@ -87,8 +87,18 @@ void CtaChecker::mbarrier_arrive(const WarpEvent& event, uint32_t owner_cta,
         m.expected_bytes += tx_bytes[l];
         m.expect_site = event.site;
       });
-    if (arrivals == 0 || order == Order::kRelaxed) continue;
-    Knowledge known = release(warp, lanes);
+    if (arrivals == 0) continue;
+    Knowledge known;
+    if (order != Order::kRelaxed) {
+      known = release(warp, lanes);
+    } else if (const auto fence = fences_of(warp, lanes)) {
+      const VectorClock& own = warp.groups.front().knowledge.ordered;
+      known.ordered = known.fenced = VectorClock(own.cluster(), own.own.size(), own.settled());
+      known.ordered.join(fence->knowledge.ordered);
+      known.fenced.join(fence->knowledge.fenced);
+    } else {
+      continue;
+    }
     if (m.arrived)
       m.arrived->join(known);
     else
@@ -134,7 +144,11 @@ void CtaChecker::mbarrier_wait(const WarpEvent& event, const uint32_t* offsets, 
     for_lanes(lanes, [&](u32 l) {
       m.observed[event.warp * kLanes + l] = {m.copies_issued, m.phases};
     });
-    if (!m.completed || order == Order::kRelaxed) continue;
+    if (!m.completed) continue;
+    if (order == Order::kRelaxed) {
+      await_fence(warp, lanes, *m.completed);
+      continue;
+    }
     const u32 actor = actor_base() + layout_.mbarrier(m.index);
     m.copies_known = std::max(m.copies_known, m.completed->ordered.own.common()[actor]);
     acquire(warp, lanes, *m.completed);

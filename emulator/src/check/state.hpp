@@ -109,6 +109,7 @@ struct LaneGroup {
   std::shared_ptr<const ReleaseFence> release_fence;
   // Seen by relaxed reads, known after the next acquire fence.
   std::vector<ReleasePtr> pending_acquire;
+  std::shared_ptr<const Knowledge> pending_phases;     // the same of relaxed waits at mbarriers
   std::shared_ptr<const PublishedClock> out_of_scope;  // would be known if scopes were wider
 };
 

@@ -22,15 +22,19 @@ __device__ __forceinline__ std::uint32_t in_peer(std::uint32_t shared) {
 }
 
 // Addresses of the four that follow are in the peer. An arrival there releases what this thread,
-// and whoever it has synchronised with, has read or written.
+// and whoever it has synchronised with, has read or written of this block's shared memory, and
+// nothing else: mbarrier.arrive.release.cluster would wait for global memory too, a microsecond.
 __device__ __forceinline__ void arrive_at_peer(std::uint32_t barrier) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
-               : "memory");
+  asm volatile(
+      "fence.release.sync_restrict::shared::cta.cluster;\n"
+      "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
+      : "memory");
 }
+// Bytes that are announced have nothing to release.
 __device__ __forceinline__ void arrive_expecting_at_peer(std::uint32_t barrier,
                                                          std::uint32_t bytes) {
   asm volatile(
-      "mbarrier.arrive.expect_tx.release.cluster.shared::cluster.b64 _, [%0], %1;" ::"r"(barrier),
+      "mbarrier.arrive.expect_tx.relaxed.cluster.shared::cluster.b64 _, [%0], %1;" ::"r"(barrier),
       "r"(bytes)
       : "memory");
 }
@@ -54,13 +58,14 @@ __device__ __forceinline__ void wait_for_both_at(std::uint32_t barrier, std::uin
     asm volatile(
         "{\n"
         ".reg .pred complete;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 complete, [%1], %2;\n"
+        "mbarrier.try_wait.parity.relaxed.cluster.shared::cta.b64 complete, [%1], %2;\n"
         "selp.u32 %0, 1, 0, complete;\n"
         "}"
         : "=r"(done)
         : "r"(barrier), "r"(parity)
         : "memory");
   }
+  asm volatile("fence.acquire.sync_restrict::shared::cluster.cluster;" ::: "memory");
 }
 
 // All threads of both blocks.

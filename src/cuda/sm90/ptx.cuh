@@ -185,9 +185,10 @@ __device__ __forceinline__ void store_box(const CUtensorMap& map, const BoxPlace
 __device__ __forceinline__ void commit_stores() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
-// Until the committed stores have read their source.
+// Until all committed groups of stores but the last `kPending` have read their source.
+template <int kPending = 0>
 __device__ __forceinline__ void wait_stores_read() {
-  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
 }
 __device__ __forceinline__ void wait_stores() {
   asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");

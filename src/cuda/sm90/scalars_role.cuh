@@ -38,10 +38,12 @@ __device__ __forceinline__ void blank_rows(std::uint32_t stage, int tokens, Gate
 // The sum of squares of a row of queries (E1), to lanes l and l + 16, each of which reads 64
 // channels. `row`: of lane l % 16. Plain arithmetic, not the diagonal of Q Q^T: tensor cores belong
 // to the recurrence, and a warp that shares them was the slowest role.
+// kInFlight loads at a time; more would cost the instruction cache (docs/hopper_kernel.md).
+template <int kInFlight>
 __device__ __forceinline__ float sum_squares(int lane, std::uint32_t tile, int row) {
   const std::uint32_t at = tile + lane / 16 * kPairedHalf;
   float sum[4] = {};
-#pragma unroll 4  // loads in flight; more would cost the instruction cache (docs/hopper_kernel.md)
+#pragma unroll kInFlight
   for (int piece = 0; piece < 8; ++piece) {
     const uint4 x = load_shared_bits(at + token_piece(row, piece));
     sum[0] = fmaf(low_bf16(x.x), low_bf16(x.x), fmaf(high_bf16(x.x), high_bf16(x.x), sum[0]));
@@ -55,12 +57,14 @@ __device__ __forceinline__ float sum_squares(int lane, std::uint32_t tile, int r
 
 // Factors of the outputs of 16 tokens of a chunk, of which `tokens` exist. `row`: the token of
 // lanes l and l + 16.
+template <int kInFlight>
 __device__ __forceinline__ void scale_queries(const FusedParams& p, int lane, std::uint32_t stage,
                                               int row, int tokens) {
   float out_scale = p.inputs.scale;
   // Rows past the tail are being blanked, and nobody reads their outputs.
   if (p.inputs.qk_norm == QkNorm::kL2) {
-    const float of_q = sum_squares(lane, stage + StagePlan::kQuery, min(row, tokens - 1));
+    const float of_q =
+        sum_squares<kInFlight>(lane, stage + StagePlan::kQuery, min(row, tokens - 1));
     out_scale *= rsqrt_approx(of_q + 1e-6f);
   }
   if (lane < kSub) store_shared(stage + StagePlan::kOutScale + 4 * row, out_scale);
@@ -110,8 +114,8 @@ struct BoardOfHead {
   }
 };
 
-// Steps of one chunk, of which `tokens` exist; by the warp of sub-chunk `sub`, or for token `row` of
-// lanes l and l + 16.
+// Steps of one chunk, of which `tokens` exist; by the warp of sub-chunk `sub`, or for token `row`
+// of lanes l and l + 16.
 template <StageHolds kHolds>
 __device__ __forceinline__ void blank_tail(const FusedParams& p, std::uint32_t stage, int sub,
                                            int tokens) {
@@ -121,12 +125,13 @@ __device__ __forceinline__ void blank_tail(const FusedParams& p, std::uint32_t s
     __syncwarp();
   }
 }
+template <int kInFlight>
 __device__ __forceinline__ void scale_tokens(const FusedParams& p, int lane, std::uint32_t stage,
                                              int row, int tokens, const RawBeta& raw_beta) {
-  scale_queries(p, lane, stage, row, tokens);
-  const float beta =
-      row < tokens ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
-                   : 0.0f;
+  scale_queries<kInFlight>(p, lane, stage, row, tokens);
+  const float beta = row < tokens
+                         ? activate_beta(p.inputs.beta_form, p.inputs.beta_range, raw_beta.value())
+                         : 0.0f;
   if (lane < kSub) store_shared(stage + StagePlan::kBeta + 4 * row, beta);
 }
 
@@ -152,7 +157,7 @@ __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t 
       if constexpr (kBoards) {
         of_head.store(p.inputs, shared + SharedPlan::kBoard + turn.slot * BoardPlan::kBytes, sub);
       }
-      scale_tokens(p, lane, stage, row, tokens, raw_beta);
+      scale_tokens</*kInFlight=*/4>(p, lane, stage, row, tokens, raw_beta);
       warp_arrive(arrival(count, shared, SharedPlan::kNormed + 8 * turn.slot));
     }
   });

@@ -1,6 +1,6 @@
-// The split form of the fused kernel: roles of the two persistent blocks of a cluster, put together.
-// For chains that have to be computed as wholes, of which there are too few for every block to have
-// one: a chunk takes its two blocks about half as long as it takes one.
+// The split form of the fused kernel: roles of the two persistent blocks of a cluster, put
+// together. For chains that have to be computed as wholes, of which there are too few for every
+// block to have one: a chunk takes its two blocks about half as long as it takes one.
 #include "cuda/sm90/begin_block.cuh"
 #include "cuda/sm90/split_roles.cuh"
 
@@ -16,12 +16,11 @@ __device__ __forceinline__ void init_all_barriers(std::uint32_t shared) {
   init_barriers(shared, SharedPlan::kReady, kOwnStages, 3);
   init_barriers(shared, SplitPlan::kSentReady, kSentStages, 1);
   init_barriers(shared, SplitPlan::kValueFull, kValueSlots, 1);
-  init_barriers(shared, SplitPlan::kValueEmpty, kValueSlots, kRecurrenceWarps);
-  init_barriers(shared, SharedPlan::kEmpty, kOwnStages, 2 * kRecurrenceWarps);
+  init_barriers(shared, SharedPlan::kEmpty, kOwnStages, 2);
   init_barriers(shared, SharedPlan::kScoreFull, kPairs, 2);
   init_barriers(shared, SharedPlan::kScoreEmpty, kPairs, 1);
-  init_barriers(shared, SharedPlan::kOutFull, 2, kRecurrenceWarps);
-  init_barriers(shared, SharedPlan::kOutEmpty, 2, 1);
+  init_barriers(shared, SplitPlan::kOutFull, kOutSlots, kRecurrenceWarps);
+  init_barriers(shared, SplitPlan::kOutEmpty, kOutSlots, 1);
   init_barriers(shared, SharedPlan::kWritten, 1, kRecurrenceWarps);
   publish_barriers();
 }
@@ -75,7 +74,7 @@ __device__ __forceinline__ void run_role(const FusedParams& p, std::uint32_t sha
     shrink_registers<kRegisters.io>();
     switch (static_cast<IoWarp>(warp)) {
       case IoWarp::kTransfers:
-        return run_split_transfers<kKeeps>(p, shared, rank);
+        return run_split_values<kKeeps>(p, shared, rank);
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
         return run_split_scalars<kKeeps>(p, shared, warp - 1, rank);
@@ -88,7 +87,7 @@ __device__ __forceinline__ void run_role(const FusedParams& p, std::uint32_t sha
     if (warpgroup - 2 == rank) {
       run_split_recurrence<kKeeps>(p, shared, rank);
     } else {
-      run_split_scores<kKeeps>(p, shared, rank);
+      run_split_loads<kKeeps>(p, shared, rank);
     }
   } else {
     shrink_registers<kRegisters.prepare>();
