@@ -1,4 +1,6 @@
-"""Machine instructions of the loops over chunks of the fused kernel, from its disassembly."""
+"""Machine instructions of the loops over chunks of the fused kernel and of its split form, from the
+disassembly."""
+import math
 import re
 
 # setmaxnreg at the begin of a role's code, as the disassembler writes it.
@@ -28,39 +30,47 @@ def count(code, begin, end, opcode):
     return sum(re.search(rf"\b{opcode}\b", text) is not None for _, text in code[begin:end])
 
 
-def loop_with(code, opcode, times):
+def loop_with(code, opcode, times, fewer=math.inf):
     """Size of the smallest loop with so many of an opcode in `code`, and of loops in it of 100 and more."""
     for begin, end in loops(code):
-        if count(code, begin, end, opcode) >= times:
+        if times <= count(code, begin, end, opcode) < fewer:
             inner = [e - b for b, e in loops(code) if begin <= b and e <= end and 100 <= e - b < end - begin]
             return [end - begin, *inner]
     return []
 
 
 def chunk_loops(listing):
-    """By form of the gate and role: instructions of the loop over chunks, then of loops inside it. Of
+    """By form of the kernel and role: instructions of the loop over chunks, then of loops inside it. Of
     the kernels that keep no checkpoints (Keeps 0 in the mangled name).
 
-    The recurrence is told by its products: 22 of a chunk and, where the gate is bounded, 8 more of the
-    scores ahead, in the loop and before it."""
+    The recurrence is told by its products: 22 of a chunk and, but for the general form of the gate, 8
+    more of the scores, in a loop and before or after it. That loop is the recurrence's own where it
+    multiplies scores ahead, and that of loads and scores in the split form. The inverse is with the
+    warps that load or, in the split form, load values."""
     found = {}
     for function in listing.split("Function :")[1:]:
-        if not re.match(r"\s*\S*KeepsE0E", function):
+        name = function.splitlines()[0]
+        if "KeepsE0E" not in name:
             continue
+        form = ("split" if "split_kernel" in name else
+                "bounded" if "GateFormE0" in name else "general")
         code = instructions(function)
         starts = [i for i, (_, text) in enumerate(code) if ROLE_BEGIN.search(text)]
         parts = [code[begin:end] for begin, end in zip(starts, starts[1:] + [len(code)])]
-        products = {id(part): count(part, 0, len(part), r"HGMMA\S*") for part in parts}
-        recurrence = [part for part in parts if products[id(part)] >= PRODUCTS]
-        io = [part for part in parts if count(part, 0, len(part), r"UTMALDG\S*") > 0]
-        prepare = [part for part in parts if part not in recurrence and part not in io]
+        has = lambda part, opcode: count(part, 0, len(part), opcode)
+        recurrence = [part for part in parts if has(part, r"HGMMA\S*") >= PRODUCTS]
+        rest = [part for part in parts if part not in recurrence]
+        io = [part for part in rest if has(part, r"UTMALDG\S*") > 0]
+        prepare = [part for part in rest if part not in io]
         if [len(recurrence), len(prepare), len(io)] != [1, 1, 1]:
             continue
-        bounded = products[id(recurrence[0])] == PRODUCTS + 2 * SCORE_PRODUCTS
-        found["bounded" if bounded else "general"] = {
-            "recurrence": loop_with(recurrence[0], r"HGMMA\S*",
-                                    PRODUCTS + (SCORE_PRODUCTS if bounded else 0)),
-            "prepare": loop_with(prepare[0], r"HMMA\S*", count(prepare[0], 0, len(prepare[0]), r"HMMA\S*")),
-            "inverse": loop_with(io[0], r"HMMA\S*", count(io[0], 0, len(io[0]), r"HMMA\S*")),
-        }
+        loop_products = PRODUCTS + (SCORE_PRODUCTS if form == "bounded" else 0)
+        found[form] = {"recurrence": loop_with(recurrence[0], r"HGMMA\S*", loop_products)}
+        if form == "split":
+            found[form]["scores"] = loop_with(recurrence[0], r"HGMMA\S*", SCORE_PRODUCTS, PRODUCTS)
+        # Scores of the general form are prepare's. Elsewhere a chunk is what waits at a barrier and
+        # arrives at another one.
+        found[form]["prepare"] = (loop_with(prepare[0], r"HMMA\S*", has(prepare[0], r"HMMA\S*"))
+                                  if form == "general" else loop_with(prepare[0], r"SYNCS\S*", 2))
+        found[form]["inverse"] = loop_with(io[0], r"HMMA\S*", has(io[0], r"HMMA\S*"))
     return dict(sorted(found.items()))
