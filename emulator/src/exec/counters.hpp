@@ -12,7 +12,7 @@ namespace emulator {
 struct InstCount {
   u64 warps = 0;    // warp instructions
   u64 threads = 0;  // thread instructions: lanes whose guard was true
-  u64 who = 0;      // bit w: warp w of some CTA (modulo 64) was among them
+  u64 who = 0;      // bit w: warp w of some cluster (modulo 64) was among them
   // Generic accesses to shared memory. 32 banks of 4 bytes serve one wavefront at a time; wider
   // accesses are served in halves or quarters of the warp. `ideal`: without conflicts.
   u64 shared_bytes = 0, wavefronts = 0, ideal_wavefronts = 0;

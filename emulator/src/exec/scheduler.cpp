@@ -256,7 +256,7 @@ u32 run_pass(Warp& w, Pass& p, u32 budget) {
       if (executed == before) continue;  // it has to wait
       InstCount& count = *counts_of(w, i);
       ++count.warps;
-      count.who |= u64{1} << (w.id % 64);
+      count.who |= u64{1} << (w.id_in_cluster() % 64);
       count.threads += static_cast<u32>(std::popcount(m));
     }
   } while (!p.stop && single && executed < budget);

@@ -56,6 +56,7 @@ struct Warp {
   std::vector<u8> register_store;
   std::vector<u8> local_store;
 
+  u32 id_in_cluster() const;
   template <class T>
   T* reg(u32 offset) {
     return reinterpret_cast<T*>(regs + offset);
@@ -101,6 +102,10 @@ struct Cta {
   ~Cta();
   bool done() const { return exited == threads; }
 };
+
+inline u32 Warp::id_in_cluster() const {
+  return cta->rank * static_cast<u32>(cta->warps.size()) + id;
+}
 
 struct Cluster {
   Grid* grid = nullptr;

@@ -1,6 +1,7 @@
-// One call of the fused kernel by one block, for counting what it executes:
+// One call of the fused kernel by one block, or of its split form by one cluster, for counting what
+// it executes:
 //
-//   EMULATOR_COUNTERS=file fused_count_call bounded|general TOKENS
+//   EMULATOR_COUNTERS=file fused_count_call bounded|general|split TOKENS
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -14,19 +15,21 @@ namespace {
 
 using namespace flash_kda;
 
-Status run_call(GateKind gate, std::int64_t tokens) {
+Status run_call(std::string_view form, std::int64_t tokens) {
+  const bool split = form == "split";
   verification::Case c;
   c.name = "count";
   Problem& p = c.problem;
   p.tokens = tokens;
   p.qk_heads = p.v_heads = 1;
   p.head_dim_k = p.head_dim_v = 128;
-  p.gate.kind = gate;
+  p.gate.kind = form == "general" ? GateKind::kSoftplus : GateKind::kLowerBound;
   p.out_dtype = DType::kBF16;
   const Result<Plan> plan = make_plan(p, {.backend = BackendKind::kCuda,
                                           .algorithm = Algorithm::kFused,
-                                          .multiprocessors = 1,
-                                          .cuts = Cuts::kExact});
+                                          .multiprocessors = split ? 2 : 1,
+                                          .cuts = Cuts::kExact,
+                                          .v_panel = split ? 64 : 0});
   if (!plan.ok()) return plan.status();
   verification::CaseData data(c, /*seed=*/1);
   return run_from_host(*plan, data.tensors(), data.make_workspace(plan->workspace_bytes));
@@ -36,12 +39,10 @@ Status run_call(GateKind gate, std::int64_t tokens) {
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    std::fprintf(stderr, "usage: %s bounded|general TOKENS\n", argv[0]);
+    std::fprintf(stderr, "usage: %s bounded|general|split TOKENS\n", argv[0]);
     return 2;
   }
-  const bool bounded = std::string_view(argv[1]) == "bounded";
-  const Status status =
-      run_call(bounded ? GateKind::kLowerBound : GateKind::kSoftplus, std::atoll(argv[2]));
+  const Status status = run_call(argv[1], std::atoll(argv[2]));
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
 }
