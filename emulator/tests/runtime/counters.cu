@@ -21,4 +21,13 @@ __global__ void counted(uint32_t* out) {
   if (lane < 16) out[lane * 8] = sum + static_cast<uint32_t>(d[0]);  // a sector each
 }
 
+__global__ void __cluster_dims__(2) counted_pair(uint32_t* out) {
+  volatile uint32_t* const words = out;
+  if (blockIdx.x % 2 == 0) {
+    words[threadIdx.x] = 1;
+  } else {
+    words[blockDim.x + threadIdx.x] = 2;
+  }
+}
+
 }  // namespace emulator_tests

@@ -44,5 +44,17 @@ TEST(Counters, AccessesAndProductsAreCounted) {
   EXPECT_NE(std::string::npos, json.find("\"class\": \"shared\", \"warps\": \"0\""));
 }
 
+TEST(Counters, CtasOfAClusterAreToldApart) {
+  ASSERT_TRUE(emulator::set_option("count", "1"));
+  const DeviceBuffer<uint32_t> out(128);
+  ASSERT_CUDA(launch(counted_pair, {.grid = dim3(2), .block = dim3(64)}, out.data()));
+  expect_device_is_fine();
+  const std::string json = emulator::counters();
+  const std::string pair = json.substr(json.find("counted_pair"));
+  for (const char* warps : {"0-1", "2-3", "0-3"}) {
+    EXPECT_NE(std::string::npos, pair.find(std::string("\"warps\": \"") + warps + "\"")) << warps;
+  }
+}
+
 }  // namespace
 }  // namespace emulator_tests
