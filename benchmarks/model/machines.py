@@ -85,11 +85,12 @@ class Calibration:
         cycles["recurrence"] -= tensor_cycles(roles["recurrence"], H200)
         self.pace = {role: time * roles[role]["warps"] / roles[role]["instructions"]
                      for role, time in cycles.items()}
+        self.pace["scores"] = self.pace["recurrence"]
         self.overhead_us = self.facts["overhead_us"]
 
     def alone(self, role, instructions, counts, machine):
         cycles = self.pace[role] * instructions
-        return cycles + (tensor_cycles(counts, machine) if role == "recurrence" else 0)
+        return cycles + (tensor_cycles(counts, machine) if role in ("recurrence", "scores") else 0)
 
 
 def make_roles(table, machine, active, calibration, prepare_turns):

@@ -16,22 +16,28 @@ class Protocol:
     prepare_turns: int = 1  # groups of prepare warps, each on its own chunk
     scores_ahead: int = 2  # chunks before which the recurrence multiplies scores; 0: prepare does
 
+    paces = "recurrence"  # the role whose chunks are timed
+    leaves = "store"  # the role at whose end a chunk has left
 
-def predecessors(role, c, p):
-    """What has to be over before `role` begins chunk c."""
-    ahead = p.scores_ahead
-    # A score buffer is free once the inverse has read it: whoever stores scores waits for that. The
-    # recurrence does so at the end of a chunk, by when it is.
-    prepare = [] if ahead else [("inverse", c - p.scores)]
-    inverse = [("recurrence", c - ahead)] if ahead else []
-    return {
-        "load": [("recurrence", c - p.stages)],
-        "scalars": [("load", c), ("scalars", c - 1)],
-        "prepare": [("scalars", c), ("prepare", c - p.prepare_turns)] + prepare,
-        "inverse": [("prepare", c), ("inverse", c - 1)] + inverse,
-        "recurrence": [("inverse", c), ("recurrence", c - 1), ("store", c - p.outs)],
-        "store": [("recurrence", c), ("store", c - 1)],
-    }[role]
+    def chunks_of(self, role, chunks):
+        """Those of so many that `role` sees."""
+        return range(chunks)
+
+    def predecessors(self, role, c):
+        """What has to be over before `role` begins chunk c."""
+        ahead = self.scores_ahead
+        # A score buffer is free once the inverse has read it: whoever stores scores waits for that. The
+        # recurrence does so at the end of a chunk, by when it is.
+        prepare = [] if ahead else [("inverse", c - self.scores)]
+        inverse = [("recurrence", c - ahead)] if ahead else []
+        return {
+            "load": [("recurrence", c - self.stages)],
+            "scalars": [("load", c), ("scalars", c - 1)],
+            "prepare": [("scalars", c), ("prepare", c - self.prepare_turns)] + prepare,
+            "inverse": [("prepare", c), ("inverse", c - 1)] + inverse,
+            "recurrence": [("inverse", c), ("recurrence", c - 1), ("store", c - self.outs)],
+            "store": [("recurrence", c), ("store", c - 1)],
+        }[role]
 
 
 @dataclass
@@ -53,17 +59,16 @@ def speeds(running, roles):
 
 
 def simulate(roles, protocol, chunks=48):
-    done, running, next_chunk = set(), {}, {role: 0 for role in ORDER}
-    finished = {}
+    waiting = {role: list(protocol.chunks_of(role, chunks)) for role in roles}
+    share = {role: len(seen) / chunks for role, seen in waiting.items()}
+    tasks = sum(len(seen) for seen in waiting.values())
+    running, finished = {}, {}
     now = 0.0
-    while len(finished) < len(ORDER) * chunks:
-        for role in ORDER:
-            c = next_chunk[role]
-            while c < chunks and all(before < 0 or (name, before) in done
-                                     for name, before in predecessors(role, c, protocol)):
-                running[role, c] = max(roles[role].alone, 1e-9)
-                c += 1
-            next_chunk[role] = c
+    while len(finished) < tasks:
+        for role, seen in waiting.items():
+            while seen and all(before < 0 or (name, before) in finished
+                               for name, before in protocol.predecessors(role, seen[0])):
+                running[role, seen.pop(0)] = max(roles[role].alone, 1e-9)
         speed = speeds(running, roles)
         step = min(left / speed[task] for task, left in running.items())
         now += step
@@ -71,11 +76,11 @@ def simulate(roles, protocol, chunks=48):
             running[task] -= step * speed[task]
             if running[task] <= 1e-6:
                 del running[task]
-                done.add(task)
                 finished[task] = now
     first, last = chunks // 3, chunks - 1 - protocol.stages
-    period = (finished["recurrence", last] - finished["recurrence", first]) / (last - first)
-    return Run(period, finished["store", 0],
-               {role: roles[role].alone / period for role in ORDER},
-               {r: sum(roles[role].demands.get(r, 0) for role in ORDER) / period
-                for r in roles["recurrence"].demands})
+    last -= (last - first) % 2  # as many chunks of the one block as of the other, where there are two
+    period = (finished[protocol.paces, last] - finished[protocol.paces, first]) / (last - first)
+    return Run(period, finished[protocol.leaves, 0],
+               {role: roles[role].alone * share[role] / period for role in roles},
+               {r: sum(roles[role].demands.get(r, 0) * share[role] for role in roles) / period
+                for r in roles[protocol.paces].demands})

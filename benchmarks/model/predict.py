@@ -14,6 +14,7 @@ from pathlib import Path
 import machines
 import pipeline
 import shares
+import split_form
 
 BEGIN, END = "<!-- model: begin -->", "<!-- model: end -->"
 MIXED = (1300, 547, 2048, 963, 271, 3063)
@@ -46,6 +47,8 @@ TEN = tuple(Shape(f"{n} x {tokens // n}", (tokens // n,) * n, heads, states=2) f
     (2048, 12, 1), (2048, 16, 1), (4096, 8, 1), (4096, 12, 1), (8192, 12, 4), (8192, 16, 1),
     (1024, 4, 1), (3072, 10, 1), (8192, 24, 1), (16384, 16, 8)))
 TARGET_TEN = 45  # us on an H100, geometric mean
+# One sequence whose chains are computed as wholes.
+EXACT_TOKENS, EXACT_HEADS = 8192, (64, 32, 16)
 
 
 class Model:
@@ -70,12 +73,34 @@ class Model:
             self.runs[key] = pipeline.simulate(roles, self.protocol)
         return self.runs[key]
 
+    def split_run(self, machine, active):
+        """Of two blocks that carry a chain, when so many are at work."""
+        key = machine, active, split_form
+        if key not in self.runs:
+            roles = split_form.make_roles(machines.counts_today("split"), machine, active,
+                                          self.calibration)
+            self.runs[key] = pipeline.simulate(roles, split_form.SplitProtocol())
+        return self.runs[key]
+
+    def exact_milliseconds(self, heads, machine, blocks_of_chain):
+        """One sequence of EXACT_TOKENS, whole chains, each by one block or in the split form by two."""
+        at_once = machine.multiprocessors // blocks_of_chain
+        rounds = -(-heads // at_once)
+        active = min(heads, at_once) * blocks_of_chain
+        run = (self.run if blocks_of_chain == 1 else self.split_run)(machine, active)
+        states = rounds * STATE_BYTES / blocks_of_chain / machine.memory_bytes_per_cycle(active)
+        chunks = rounds * EXACT_TOKENS // shares.CHUNK
+        return self.in_milliseconds(run, chunks, states, machine)
+
+    def in_milliseconds(self, run, chunks, states, machine):
+        cycles = run.first_chunk + (chunks - 1) * run.cycles_per_chunk + states
+        return cycles / machine.clock / 1e6 + self.calibration.overhead_us / 1e3
+
     def milliseconds(self, shape, machine, without=None, proven=True):
         work = shares.lay_out(shape.lengths, shape.heads, machine.multiprocessors, proven)
         run = self.run(machine, work.blocks, without)
         states = work.parts * shape.states * STATE_BYTES / machine.memory_bytes_per_cycle(work.blocks)
-        cycles = run.first_chunk + (work.chunks - 1) * run.cycles_per_chunk + states
-        return cycles / machine.clock / 1e6 + self.calibration.overhead_us / 1e3
+        return self.in_milliseconds(run, work.chunks, states, machine)
 
     def binding(self, shape, machine):
         """(gain, name) of what would bring most, were it free; best first."""
@@ -130,7 +155,30 @@ def table(model):
         cells += [f"{100 * run.busy[r]:.0f} %" for r in machines.RESOURCES]
         cells += [f"{100 * run.working[r]:.0f} %" for r in ("scalars", "prepare", "inverse", "recurrence")]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *exact_table(model)])
+
+
+def exact_table(model):
+    """The split form beside the other one."""
+    found = model.calibration.facts["exact"]
+    names = ("scalars", "prepare", "scores", "inverse", "recurrence")
+    lines = [f"One sequence of {EXACT_TOKENS} tokens, chains as wholes (cuts exact): a block for each head, or in the",
+             "split form two. Then the same of the split form as above, of one of its blocks and of every chunk", "of the chain:", "",
+             "| heads | " + " | ".join(f"{m.name}: block | split" for m in machines.MACHINES)
+             + " | measured, H200: block | split |", "| --- " * 9 + "|"]
+    for heads in EXACT_HEADS:
+        cells = [f"{model.exact_milliseconds(heads, machine, blocks):.3f}"
+                 for machine in machines.MACHINES for blocks in (1, 2)]
+        cells += [str(found[form].get(str(heads), "")) for form in ("block", "split")]
+        lines.append("| " + " | ".join([str(heads), *cells]) + " |")
+    lines += ["", "| | cycles | " + " | ".join(machines.RESOURCES) + " | " + " | ".join(names) + " |",
+              "| --- " * 12 + "|"]
+    for machine in machines.MACHINES:
+        run = model.split_run(machine, machine.multiprocessors // 2 * 2)
+        parts = [run.busy[r, 0] for r in machines.RESOURCES] + [run.working[name, 0] for name in names]
+        lines.append("| " + " | ".join([machine.name, f"{run.cycles_per_chunk:.0f}",
+                                        *(f"{100 * part:.0f} %" for part in parts)]) + " |")
+    return lines
 
 
 def report(model):

@@ -8,6 +8,7 @@ import machines
 import pipeline
 import predict
 import shares
+import split_form
 
 SOURCES = machines.ROOT / "src" / "cuda" / "sm90"
 
@@ -36,6 +37,14 @@ class Calibrated(unittest.TestCase):
             self.assertAlmostEqual(self.facts["milliseconds"][shape.key()] / predicted, 1, delta=0.15,
                                    msg=shape.key())
 
+    def test_gives_the_times_of_whole_chains(self):
+        """Of the kernel of today, which it was not calibrated with, and of the split form: within 15 %."""
+        model = predict.Model()
+        for blocks, form in ((1, "block"), (2, "split")):
+            for heads, found in self.facts["exact"][form].items():
+                predicted = model.exact_milliseconds(int(heads), machines.H200, blocks)
+                self.assertAlmostEqual(found / predicted, 1, delta=0.15, msg=f"{form} {heads}")
+
 
 class Sources(unittest.TestCase):
     def constant(self, file, name):
@@ -46,6 +55,14 @@ class Sources(unittest.TestCase):
         self.assertEqual(protocol.stages, self.constant("config.hpp", "kStages"))
         self.assertEqual(protocol.scores, self.constant("config.hpp", "kPairs"))
         self.assertEqual(protocol.scores_ahead, self.constant("config.hpp", "kScoresAhead"))
+
+    def test_split_protocol_has_the_kernels_numbers(self):
+        protocol = split_form.SplitProtocol()
+        for number, name in ((protocol.own_stages, "kOwnStages"), (protocol.sent_stages, "kSentStages"),
+                             (protocol.values, "kValueSlots"), (protocol.outs, "kOutSlots")):
+            self.assertEqual(number, self.constant("split_roles.cuh", name), name)
+        self.assertEqual(protocol.scores, self.constant("config.hpp", "kPairs"))
+        self.assertEqual(protocol.stages, 2 * protocol.own_stages)
 
     def test_balance_has_the_kernels_numbers(self):
         self.assertEqual(shares.CHUNK, self.constant("config.hpp", "kChunk"))
@@ -84,6 +101,19 @@ class Arithmetic(unittest.TestCase):
         run = pipeline.simulate(roles, pipeline.Protocol())
         self.assertAlmostEqual(run.cycles_per_chunk, 700, delta=10)
         self.assertAlmostEqual(run.busy["memory"], 1, delta=0.02)
+
+    def test_the_slower_block_sets_the_pace(self):
+        """Each block prepares every second chunk, and each recurrence sees every one."""
+        names = {role for role, _ in self.split_roles()}
+        for slow, period in (("prepare", 500), ("recurrence", 1000)):
+            roles = {(name, block): machines.Role(1000.0 if (name, block) == (slow, 1) else 10.0, {})
+                     for name in names for block in (0, 1)}
+            run = pipeline.simulate(roles, split_form.SplitProtocol())
+            self.assertAlmostEqual(run.cycles_per_chunk, period, delta=10, msg=slow)
+
+    def split_roles(self):
+        return split_form.make_roles(machines.counts_today("split"), machines.H200, 128,
+                                     machines.Calibration())
 
     def test_nothing_removed_makes_it_slower(self):
         model = predict.Model()
