@@ -359,7 +359,7 @@ bool prefers_both(const Problem& p, const PlanOptions& options = {}) {
 
 TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
   for (const auto& [tokens, heads] :
-       {std::pair{1024, 4}, {8192, 4}, {8192, 16}, {65536, 8}, {1 << 20, 1}}) {
+       {std::pair{2048, 4}, {8192, 4}, {8192, 16}, {65536, 8}, {1 << 20, 1}}) {
     EXPECT_TRUE(prefers_both(chains(tokens, heads))) << tokens << " x " << heads;
   }
   // A chain of 4 chunks is no longer than a share of 2, the least, with its replay.
