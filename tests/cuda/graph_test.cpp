@@ -18,6 +18,7 @@ struct Form {
   std::int64_t head_dim;
   int multiprocessors;
   std::int64_t tokens;
+  int v_panel = 0;
 };
 
 void PrintTo(const Form& form, std::ostream* os) { *os << form.name; }
@@ -29,7 +30,8 @@ TEST_P(Graph, ReplaysWithOtherDataAndLengths) {
   const Result<Plan> plan =
       make_plan(call.problem(), {.backend = BackendKind::kCuda,
                                  .algorithm = GetParam().algorithm,
-                                 .multiprocessors = GetParam().multiprocessors});
+                                 .multiprocessors = GetParam().multiprocessors,
+                                 .v_panel = GetParam().v_panel});
   if (plan.status().code() == StatusCode::kUnsupported) GTEST_SKIP() << plan.status().message();
   ASSERT_TRUE(plan.ok()) << plan.status().message();
   DeviceBuffer workspace(plan->workspace_bytes + 1);
@@ -72,7 +74,8 @@ INSTANTIATE_TEST_SUITE_P(Forms, Graph,
                          testing::Values(Form{"chunked", Algorithm::kChunked, 64, 0, 70},
                                          Form{"recurrent", Algorithm::kRecurrent, 64, 0, 70},
                                          Form{"fused", Algorithm::kFused, 128, 3, 70},
-                                         Form{"few_chains", Algorithm::kAuto, 128, 8, 1000}),
+                                         Form{"split", Algorithm::kFused, 128, 6, 70, 64},
+                                         Form{"few_chains", Algorithm::kAuto, 128, 8, 1000, 128}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

@@ -21,8 +21,13 @@ constexpr std::int64_t kMaxLeft = 64;
 static_assert(kMinItems <= kMaxLeft);
 // Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
 constexpr double kChunkCycles = 3150;
-// The same of the split form's two blocks.
+// The same of the split form's two blocks: 1.14 us where few are at work, 1.2 where all are; and
+// what a call takes beside its chunks.
 constexpr double kSplitChunkCycles = 2050;
+constexpr double kSplitStartCycles = 17500;
+// Of the two kernels, what choose_split does not know: prepare, per token and head, of one
+// multiprocessor (0.43 ms for 96 heads of 8192 tokens on 132).
+constexpr double kPrepareCycles = 127;
 // What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
 constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
@@ -93,7 +98,11 @@ double fused_cycles(const Problem& p, std::int64_t multiprocessors) {
   return exact_cycles(p, multiprocessors, kChunkCycles);
 }
 double split_cycles(const Problem& p, std::int64_t multiprocessors) {
-  return exact_cycles(p, multiprocessors / 2, kSplitChunkCycles);
+  return kSplitStartCycles + exact_cycles(p, multiprocessors / 2, kSplitChunkCycles);
+}
+double two_kernel_cycles(const Problem& p, const DeviceLimits& device) {
+  const auto tokens = static_cast<double>(p.batch * p.tokens * p.v_heads);
+  return choose_split(p, device).cycles + tokens * kPrepareCycles / device.multiprocessors;
 }
 
 // Whether a call may take the split form for its chains, or for those without proof: bits of one
@@ -142,8 +151,10 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
 Config config_of_many(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
   const Config fused = fused_config(p, options, device);
   if (fused.warm_up_tokens == 0) {
-    const bool splits = may_split(p, options, device) && split_cycles(p, fused.multiprocessors) <
-                                                             fused_cycles(p, fused.multiprocessors);
+    // Two blocks take more together than one does: for a clear gain only.
+    const bool splits =
+        may_split(p, options, device) &&
+        split_cycles(p, fused.multiprocessors) < 0.95 * fused_cycles(p, fused.multiprocessors);
     return splits ? fused_config(p, options, device, kSplitPanel) : fused;
   }
   const bool leaves = may_cut_chains(p, fused) && may_leave_to_split(p, options, device);
@@ -153,7 +164,7 @@ Config config_of_many(const Problem& p, const PlanOptions& options, const Device
 // Of few chains.
 Config config_of_few(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
                      const Config& two_kernels) {
-  const double by_two_kernels = choose_split(p, device).cycles;
+  const double by_two_kernels = two_kernel_cycles(p, device);
   const double by_split = may_split(p, options, device)
                               ? split_cycles(p, limit_blocks(options, device))
                               : std::numeric_limits<double>::infinity();

@@ -44,13 +44,13 @@ __device__ __forceinline__ void take_left_chains(const FusedParams& p) {
 
 // Everything before the roles; false if nothing is left to this launch.
 __device__ __forceinline__ bool begin_block(const FusedParams& p) {
+  if (!begin_chains(p.chains, p.fused_end)) return false;
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) init_all_barriers(shared);
   if (threadIdx.x == 32) prefetch_maps(p);
   // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
   clear_stages<StagePlan::kInverse, StagePlan::kGamma, SplitPlan::kStageBytes>(
       shared + SplitPlan::kStage, kOwnStages);
-  if (!begin_chains(p.chains, p.fused_end)) return false;
   sync_cluster();  // before one writes to the other
   if (p.chains != nullptr) {
     take_left_chains(p);

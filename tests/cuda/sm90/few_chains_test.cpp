@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/sm90/config.hpp"
 #include "cuda/sm90/fused_plan.hpp"
 #include "cuda/sm90/params.hpp"
 #include "tests/cuda/device_call.hpp"
@@ -26,29 +27,45 @@ struct Call {
 };
 
 // In a workspace of NaNs and counters far beyond zero.
-Call run_planned(const DeviceCall& call, Algorithm algorithm, Unproven expected) {
+Call run_plan(const DeviceCall& call, const Plan& plan) {
   Call result;
-  const Result<Plan> plan = make_plan(
-      call.problem(),
-      {.backend = BackendKind::kCuda, .algorithm = algorithm, .multiprocessors = kMultiprocessors,
-       .v_panel = 128});
-  EXPECT_TRUE(plan.ok()) << plan.status().message();
-  if (!plan.ok()) return result;
-  EXPECT_EQ(plan->config.unproven, expected) << to_string(plan->config);
-  DeviceBuffer workspace(plan->workspace_bytes + 1);
+  DeviceBuffer workspace(plan.workspace_bytes + 1);
   EXPECT_EQ(cudaMemset(workspace.data(), 0xff, workspace.bytes()), cudaSuccess);
   EXPECT_EQ(cudaMemset(call.out.data(), 0xff, call.out.bytes()), cudaSuccess);
   const Status status =
-      run(*plan, call.tensors(), {workspace.data(), plan->workspace_bytes}, nullptr);
+      run(plan, call.tensors(), {workspace.data(), plan.workspace_bytes}, nullptr);
   EXPECT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   result.out = call.out.read();
   result.state = call.state.read();
-  if (plan->config.algorithm == Algorithm::kFused) {
-    const auto layout = cuda::sm90::lay_out_handover(plan->problem, plan->config);
+  if (plan.config.algorithm == Algorithm::kFused) {
+    const auto layout = cuda::sm90::lay_out_handover(plan.problem, plan.config);
     std::memcpy(&result.counts, workspace.read().data() + layout.counts, sizeof(result.counts));
   }
   return result;
+}
+
+Plan plan_for(const DeviceCall& call, Algorithm algorithm, Cuts cuts = Cuts::kAuto) {
+  const Result<Plan> plan = make_plan(call.problem(), {.backend = BackendKind::kCuda,
+                                                       .algorithm = algorithm,
+                                                       .multiprocessors = kMultiprocessors,
+                                                       .cuts = cuts,
+                                                       .v_panel = 128});
+  EXPECT_TRUE(plan.ok()) << plan.status().message();
+  return plan.ok() ? *plan : Plan();
+}
+
+Call run_planned(const DeviceCall& call, Algorithm algorithm, Unproven expected) {
+  const Plan plan = plan_for(call, algorithm);
+  EXPECT_EQ(plan.config.unproven, expected) << to_string(plan.config);
+  return run_plan(call, plan);
+}
+// With chains without proof left to the split form, which the plan does for more of them.
+Call run_with_split(const DeviceCall& call) {
+  Plan plan = plan_for(call, Algorithm::kFused);
+  plan.config = cuda::sm90::leave_to_split(plan.config);
+  plan.workspace_bytes = cuda::sm90::fused_workspace_bytes(plan.problem, plan.config);
+  return run_plan(call, plan);
 }
 Call run_both(const DeviceCall& call) {
   return run_planned(call, Algorithm::kAuto, Unproven::kTwoKernels);
@@ -141,20 +158,52 @@ TEST_F(FewChains, AreJudgedOneByOne) {
 }
 
 // A chain that is left must find its initial state untouched.
-TEST_F(FewChains, UpdateStatesInPlace) {
+class FewChainsInPlace : public FewChains, public testing::WithParamInterface<Unproven> {};
+
+TEST_P(FewChainsInPlace, UpdateTheirStates) {
+  const auto run_left = [this] {
+    return GetParam() == Unproven::kSplit ? run_with_split(call_) : run_both(call_);
+  };
   open_channel([](std::int64_t head) { return head == 0; });
   std::vector<float> values(call_.state.bytes() / sizeof(float));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 97) / 97.0f;
   DeviceBuffer initial(call_.state.bytes());
   initial.write(values.data());
   call_.initial = initial.data();
-  const Call apart = run_both(call_);
+  const Call apart = run_left();
   call_.state.write(values.data());
   call_.initial = call_.state.data();
-  const Call in_place = run_both(call_);
+  const Call in_place = run_left();
   EXPECT_EQ(in_place.counts.exact, 2u);
   EXPECT_EQ(in_place.out, apart.out);
   EXPECT_EQ(in_place.state, apart.state);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, FewChainsInPlace,
+                         testing::Values(Unproven::kTwoKernels, Unproven::kSplit));
+
+// Whose bits are those of blocks that have all values.
+TEST_F(FewChains, AreLeftToTheSplitForm) {
+  const Call proven = run_with_split(call_);
+  EXPECT_EQ(proven.counts.exact, 0u);
+  const Call fused = run_planned(call_, Algorithm::kFused, Unproven::kWait);
+  EXPECT_EQ(proven.out, fused.out);
+  EXPECT_EQ(proven.state, fused.state);
+  for (const std::int64_t slow : {0, 1, 2}) {
+    call_.fill(5, kFirstLength);
+    open_channel([slow](std::int64_t head) { return slow == 2 || head == slow; });
+    const Call left = run_with_split(call_);
+    EXPECT_EQ(left.counts.waited, 0u);
+    EXPECT_GE(left.counts.exact, 2u);
+    const Call exact = run_plan(call_, plan_for(call_, Algorithm::kFused, Cuts::kExact));
+    for (std::int64_t head = 0; head < kHeads; ++head) {
+      if (slow == 2 || head == slow) {
+        expect_same_chain(left, exact, 1, head);
+      } else {
+        for (std::int64_t n = 0; n < 2; ++n) expect_same_chain(left, proven, n, head);
+      }
+    }
+  }
 }
 
 TEST_F(FewChains, AreFusedAloneOrNotAtAllWhenAsked) {
@@ -163,7 +212,8 @@ TEST_F(FewChains, AreFusedAloneOrNotAtAllWhenAsked) {
     EXPECT_TRUE(plan.ok()) << plan.status().message();
     return plan.ok() ? plan->config : Config();
   };
-  PlanOptions options = {.backend = BackendKind::kCuda, .multiprocessors = kMultiprocessors};
+  PlanOptions options = {
+      .backend = BackendKind::kCuda, .multiprocessors = kMultiprocessors, .v_panel = 128};
   EXPECT_EQ(config(options).algorithm, Algorithm::kFused);
   EXPECT_EQ(config(options).unproven, Unproven::kTwoKernels);
   options.cuts = Cuts::kExact;
@@ -240,11 +290,38 @@ std::vector<Case> few_chain_cases() {
   return all;
 }
 
+// The same as chains enough for the plan to leave those without proof to the split form: of gates
+// that this takes.
+std::vector<Case> many_chain_cases() {
+  std::vector<Case> all;
+  for (Case& c : few_chain_cases()) {
+    if (!cuda::sm90::is_bounded(c.problem.gate)) continue;
+    const std::int64_t sequences = c.problem.sequences();
+    c.problem.qk_heads = 4;
+    c.problem.v_heads = sequences == 1 ? 32 : 16;
+    all.push_back(std::move(c));
+  }
+  return all;
+}
+
+class ManyChainsTable : public testing::TestWithParam<Case> {};
+
+TEST_P(ManyChainsTable, MatchesTheDefinition) {
+  const VerifyRow row =
+      run_case(GetParam(), BackendKind::kCuda, Precision::kBF16, {.multiprocessors = 12});
+  EXPECT_EQ(row.config.unproven, Unproven::kSplit) << to_string(row.config);
+  EXPECT_TRUE(row.outcome == Outcome::kPassed) << row.detail;
+  for (const std::string& stray : row.stray_writes) ADD_FAILURE() << stray;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ManyChainsTable, testing::ValuesIn(many_chain_cases()),
+                         [](const auto& parameter) { return parameter.param.name; });
+
 class FewChainsTable : public testing::TestWithParam<Case> {};
 
 TEST_P(FewChainsTable, MatchesTheDefinition) {
-  const VerifyRow row =
-      run_case(GetParam(), BackendKind::kCuda, Precision::kBF16, {.multiprocessors = 12});
+  const VerifyRow row = run_case(GetParam(), BackendKind::kCuda, Precision::kBF16,
+                                 {.multiprocessors = 12, .v_panel = 128});
   EXPECT_EQ(row.config.unproven, Unproven::kTwoKernels) << to_string(row.config);
   EXPECT_TRUE(row.outcome == Outcome::kPassed) << row.detail;
   for (const std::string& stray : row.stray_writes) ADD_FAILURE() << stray;
@@ -271,8 +348,7 @@ Problem chains(std::int64_t tokens, std::int64_t heads) {
 
 // As the backend plans.
 Config plan_of(const Problem& p, const PlanOptions& options = {}) {
-  const Result<Config> config =
-      choose_fused(p, options, kH200, choose_config(p, options, kH200));
+  const Result<Config> config = choose_fused(p, options, kH200, choose_config(p, options, kH200));
   EXPECT_TRUE(config.ok()) << config.status().message();
   return config.ok() ? *config : Config();
 }
@@ -283,7 +359,7 @@ bool prefers_both(const Problem& p, const PlanOptions& options = {}) {
 
 TEST(FewChainsPlan, TakesBothWhereReplayedSharesAreShort) {
   for (const auto& [tokens, heads] :
-       {std::pair{1024, 4}, {8192, 4}, {8192, 24}, {65536, 8}, {1 << 20, 1}}) {
+       {std::pair{2048, 4}, {8192, 4}, {8192, 16}, {65536, 8}, {1 << 20, 1}}) {
     EXPECT_TRUE(prefers_both(chains(tokens, heads))) << tokens << " x " << heads;
   }
   // A chain of 4 chunks is no longer than a share of 2, the least, with its replay.
@@ -316,6 +392,50 @@ TEST(FewChainsPlan, KeepsTheTwoKernelsPlanAndWorkspace) {
   EXPECT_EQ(part.segment_tokens, alone.segment_tokens);
   EXPECT_EQ(fused_workspace_bytes(p, both),
             lay_out_handover(p, both).bytes + lay_out_workspace(p, alone).bytes);
+}
+
+// From about 20 chains on, those without proof go to pairs of multiprocessors, as far as one word
+// tells them; where nothing can be proven, all do.
+TEST(SplitPlan, TakesChainsThatHaveToStayWhole) {
+  EXPECT_EQ(plan_of(chains(8192, 24)).unproven, Unproven::kSplit);  // 0.31 ms on an H200, not 0.43
+  for (const std::int64_t heads : {32, 48, 64}) {
+    const Config config = plan_of(chains(8192, heads));
+    EXPECT_EQ(config.unproven, Unproven::kSplit) << heads;
+    EXPECT_EQ(config.v_panel, 128) << heads;
+    const Config part = split_part(config);
+    EXPECT_TRUE(is_split(part));
+    EXPECT_EQ(count_blocks(chains(8192, heads), part), heads);
+    EXPECT_EQ(fused_workspace_bytes(chains(8192, heads), config),
+              lay_out_handover(chains(8192, heads), config).bytes);
+  }
+  EXPECT_EQ(plan_of(chains(8192, 65)).unproven, Unproven::kWait);
+  for (const std::int64_t heads : {32, 64}) {
+    const Config config = plan_of(chains(8192, heads), {.cuts = Cuts::kExact});
+    EXPECT_TRUE(is_split(config)) << to_string(config);
+    EXPECT_EQ(count_blocks(chains(8192, heads), config), heads);
+  }
+  // More chains keep enough multiprocessors busy, each on its own.
+  EXPECT_FALSE(is_split(plan_of(chains(8192, 96), {.cuts = Cuts::kExact})));
+}
+
+TEST(SplitPlan, IsNotForOtherGatesNorOneMultiprocessor) {
+  Problem p = chains(8192, 32);
+  p.gate.kind = GateKind::kSoftplus;
+  EXPECT_EQ(plan_of(p).unproven, Unproven::kWait);
+  EXPECT_FALSE(is_split(plan_of(p, {.cuts = Cuts::kExact})));
+  const auto refusal = [](const Problem& problem, const PlanOptions& options) {
+    const Result<Config> config = choose_fused(problem, options, kH200, Config());
+    return config.ok() ? std::string() : config.status().message();
+  };
+  EXPECT_EQ(refusal(p, {.v_panel = 64}),
+            "v_panel 64: gate: expected a lower bound of -5 or above, got softplus");
+  p = chains(8192, 32);
+  EXPECT_EQ(refusal(p, {.multiprocessors = 1, .v_panel = 64}),
+            "v_panel 64: multiprocessors: expected 2 at least, got 1");
+  EXPECT_EQ(refusal(p, {.algorithm = Algorithm::kChunked, .v_panel = 64}),
+            "v_panel: expected algorithm fused or auto for 64, got chunked");
+  EXPECT_EQ(plan_of(p, {.v_panel = 128}).unproven, Unproven::kWait);
+  EXPECT_TRUE(is_split(plan_of(chains(8192, 1), {.v_panel = 64})));
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "cuda/sm90/checkpoint_layout.hpp"
+#include "cuda/sm90/config.hpp"
+#include "cuda/sm90/fused_plan.hpp"
 #include "verification/guarded_buffer.hpp"
 #include "verification/inputs.hpp"
 
@@ -44,7 +46,7 @@ Case with_lengths(std::vector<std::int64_t> lengths, std::int64_t heads, GateKin
 // Runs with results of its own. `offsets`: [N, offsets / N]; empty: no checkpoints.
 Results run_fused(const CaseData& data, Problem p, std::vector<std::int32_t> offsets,
                   int multiprocessors = 0, Cuts cuts = Cuts::kExact,
-                  const std::vector<std::int32_t>& cu_seqlens = {}) {
+                  const std::vector<std::int32_t>& cu_seqlens = {}, int v_panel = 128) {
   Results results;
   const std::int64_t states = p.sequences() * p.v_heads * kState;
   results.out.assign(static_cast<std::size_t>(p.tokens * p.v_heads * 128), 0xffff);
@@ -69,7 +71,8 @@ Results run_fused(const CaseData& data, Problem p, std::vector<std::int32_t> off
   const Result<Plan> plan = make_plan(p, {.backend = BackendKind::kCuda,
                                           .algorithm = Algorithm::kFused,
                                           .multiprocessors = multiprocessors,
-                                          .cuts = cuts});
+                                          .cuts = cuts,
+                                          .v_panel = v_panel});
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   if (!plan.ok()) return results;
   const verification::GuardedBuffer workspace("workspace", plan->workspace_bytes, 0);
@@ -102,6 +105,12 @@ TEST_P(FusedCheckpoint, HasTheBitsOfAShorterRun) {
   const Results kept = run_fused(data, c.problem, offsets);
   EXPECT_EQ(plain.out, kept.out);
   EXPECT_EQ(plain.final_state, kept.final_state);
+  if (cuda::sm90::is_bounded(c.problem.gate)) {
+    const Results split = run_fused(data, c.problem, offsets, 0, Cuts::kExact, {}, 64);
+    EXPECT_EQ(split.out, kept.out);
+    EXPECT_EQ(split.final_state, kept.final_state);
+    EXPECT_EQ(split.checkpoints, kept.checkpoints);
+  }
   for (std::size_t e = 0; e < offsets.size(); ++e) {
     if (offsets[e] <= 0) {
       EXPECT_EQ(kept.checkpoints[e * kHeads * kState], -1) << "entry " << e << " was written";

@@ -27,7 +27,7 @@ struct Results {
   std::vector<float> final_state;
 };
 
-Results run_on(int multiprocessors, const Case& c, const CaseData& data) {
+Results run_on(int multiprocessors, const Case& c, const CaseData& data, int v_panel = 128) {
   const Problem& p = c.problem;
   Results results;
   results.out.assign(static_cast<std::size_t>(p.batch * p.tokens * p.v_heads * 128), 0xffff);
@@ -40,7 +40,8 @@ Results run_on(int multiprocessors, const Case& c, const CaseData& data) {
   const Result<Plan> plan = make_plan(p, {.backend = BackendKind::kCuda,
                                           .algorithm = Algorithm::kFused,
                                           .multiprocessors = multiprocessors,
-                                          .cuts = Cuts::kExact});
+                                          .cuts = Cuts::kExact,
+                                          .v_panel = v_panel});
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   if (!plan.ok()) return results;
   std::vector<std::byte> workspace(plan->workspace_bytes + Plan::kWorkspaceAlignment);
@@ -84,17 +85,32 @@ void PrintTo(const CutCase& c, std::ostream* os) { *os << c.name; }
 
 class FusedCut : public testing::TestWithParam<CutCase> {};
 
+void expect_same(const Results& a, const Results& b, int multiprocessors) {
+  EXPECT_EQ(a.out, b.out) << multiprocessors << " multiprocessors";
+  EXPECT_EQ(
+      std::memcmp(a.final_state.data(), b.final_state.data(), a.final_state.size() * sizeof(float)),
+      0)
+      << multiprocessors << " multiprocessors";
+}
+
 TEST_P(FusedCut, ChangesNoBit) {
   const Case& c = GetParam().c;
   const CaseData data(c, /*seed=*/8);
   const Results whole = run_on(0, c, data);
   for (const int multiprocessors : GetParam().multiprocessors) {
-    const Results cut = run_on(multiprocessors, c, data);
-    EXPECT_EQ(whole.out, cut.out) << multiprocessors << " multiprocessors";
-    EXPECT_EQ(std::memcmp(whole.final_state.data(), cut.final_state.data(),
-                          whole.final_state.size() * sizeof(float)),
-              0)
-        << multiprocessors << " multiprocessors";
+    expect_same(whole, run_on(multiprocessors, c, data), multiprocessors);
+  }
+}
+
+// Nor does it if two blocks share a chain, or parts of one; an odd multiprocessor stays idle.
+TEST_P(FusedCut, ChangesNoBitInTheSplitForm) {
+  const Case& c = GetParam().c;
+  const CaseData data(c, /*seed=*/8);
+  const Results whole = run_on(0, c, data);
+  expect_same(whole, run_on(0, c, data, 64), 132);
+  for (const int clusters : GetParam().multiprocessors) {
+    const int multiprocessors = 2 * clusters + clusters % 2;
+    expect_same(whole, run_on(multiprocessors, c, data, 64), multiprocessors);
   }
 }
 
