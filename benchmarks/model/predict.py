@@ -162,8 +162,9 @@ def exact_table(model):
     """The split form beside the other one."""
     found = model.calibration.facts["exact"]
     names = ("scalars", "prepare", "scores", "inverse", "recurrence")
-    lines = [f"One sequence of {EXACT_TOKENS} tokens, chains as wholes (cuts exact): a block for each head, or in the",
-             "split form two. Then the same of the split form as above, of one of its blocks and of every chunk", "of the chain:", "",
+    lines = [f"One sequence of {EXACT_TOKENS} tokens, chains as wholes (cuts exact): a block for each head, or in the split",
+             "form two. Then the same as above of a block of the split form, by chunks of the chain, of which",
+             "it prepares every second one:", "",
              "| heads | " + " | ".join(f"{m.name}: block | split" for m in machines.MACHINES)
              + " | measured, H200: block | split |", "| --- " * 9 + "|"]
     for heads in EXACT_HEADS:

@@ -35,8 +35,8 @@ BLOCK_WARPS = 20
 SPLIT_ROLES = {"values": [0, 20], "scalars": [1, 2, 21, 22], "inverse": [3, 23],
                "prepare": [warp + block for block in (0, BLOCK_WARPS) for warp in PREPARE],
                "scores": [*range(12, 16), *range(28, 32)], "recurrence": [*range(8, 12), *range(32, 36)]}
-SEND = "cp.async.bulk.shared::cluster.shared::cta"
 SPLIT_EVERY = ("values", "recurrence")  # roles that see every chunk
+SEND = "cp.async.bulk.shared::cluster.shared::cta"  # to the other block
 FIELDS = {"shared_wavefronts": "wavefronts", "shared_wavefronts_ideal": "wavefronts_ideal",
           "wgmma_operand_bytes": "wgmma_operand_bytes", "copy_bytes": "copy_bytes"}
 # Cycles a chunk. issue: the busiest of the four schedulers; shared: 128 bytes a cycle for warps,
@@ -110,17 +110,18 @@ def count_form(program, form):
     chunk = {"issue": max(schedulers), "shared": shared, "tensor": tensor,
              "special": total("special") * 32 / 16, "bytes": total("copy_bytes")}
     rounded = lambda counts: {name: round(value, 1) for name, value in counts.items()}
-    found = {name: rounded(role) for name, role in roles.items()}
-    if split:
-        found = {name: {"of": "every chunk", **rounded(role)} if name in SPLIT_EVERY else
-                       {"of": "own chunk", **rounded(of_second_chunk(role))}
-                 for name, role in roles.items()}
-    return {**found, "chunk": rounded(chunk)}
+    said = of_which_chunks(roles) if split else {name: {} for name in roles}
+    return {**{name: {**said[name], **rounded(role)} for name, role in roles.items()},
+            "chunk": rounded(chunk)}
 
 
-def of_second_chunk(role):
-    """What each second chunk costs, if the others cost nothing."""
-    return {name: value if name == "warps" else 2 * value for name, value in role.items()}
+def of_which_chunks(roles):
+    """What to write of each role of the split form; where it sees every second chunk, the counts become
+    those of such a chunk."""
+    for name, role in roles.items():
+        if name not in SPLIT_EVERY:
+            role.update({field: 2 * value for field, value in role.items() if field != "warps"})
+    return {name: {"of": "every chunk" if name in SPLIT_EVERY else "own chunk"} for name in roles}
 
 
 def written(table):
