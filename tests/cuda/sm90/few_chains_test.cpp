@@ -414,6 +414,9 @@ TEST(SplitPlan, TakesChainsThatHaveToStayWhole) {
     EXPECT_TRUE(is_split(config)) << to_string(config);
     EXPECT_EQ(count_blocks(chains(8192, heads), config), heads);
   }
+  // Short ones are not worth a proof.
+  EXPECT_TRUE(is_split(plan_of(chains(256, 16))));
+  EXPECT_FALSE(is_split(plan_of(chains(256, 67))));
   // More chains keep enough multiprocessors busy, each on its own.
   EXPECT_FALSE(is_split(plan_of(chains(8192, 96), {.cuts = Cuts::kExact})));
 }
