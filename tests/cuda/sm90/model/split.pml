@@ -2,7 +2,7 @@
  *
  * check_model.py gives the constants, read from the sources: OWN and SENT stages, VALUES and OUTS
  * slots, PAIRS, PREPARE_WARPS, RECURRENCE_WARPS, the arrivals RAW_ARRIVALS .. OUT_EMPTY_ARRIVALS; and
- * CHUNKS. Data are shadows, comments name statements of the sources and mutants leave them out, as
+ * the most CHUNKS, and TWO_SLOW_CHUNKS. Data are shadows, comments name statements of the sources and mutants leave them out, as
  * in barriers.pml. Items do not matter: their chunks are counted through.
  *
  * All orders of two blocks are too many, and most differ in nothing. Every role, box, copy and
@@ -19,9 +19,9 @@
 /* --- Who may be slow: of either block, all slots of a ring together, in any order. */
 
 mtype = { BEGIN, VALUES_WARP, SCALARS_0, SCALARS_1, PREPARE_1, PREPARE_7, LOADS_0, LOADS_1, LOADS_2,
-          INVERSE, RECURRENCE_1, RECURRENCE_3, RAW_BOXES, VALUE_BOXES, COPIES, ANNOUNCEMENTS,
-          WORDS_SEEN };
-#define KINDS 17
+          INVERSE, RECURRENCE_1, RECURRENCE_3, RAW_BOXES, VALUE_BOXES, OUT_BOXES, COPIES,
+          ANNOUNCEMENTS, WORDS_SEEN };
+#define KINDS 18
 #define UNITS (2 * KINDS)
 #define UNIT(rank, kind) ((rank) * KINDS + (kind))
 #define PRIORITY(unit) ((unit) == slow || (unit) == slow_too -> 1 : 1 + (unit))
@@ -144,7 +144,7 @@ byte value_has[2 * VALUES];
 byte value_flying[2 * VALUES];
 byte out_has[2 * OUTS];
 byte out_warps[2 * OUTS];
-bool out_leaves[2 * OUTS]; /* TMA may still read it */
+byte out_leaves[2 * OUTS]; /* TMA has yet to read it */
 /* Arrivals on their way to this block: bytes are announced, a chunk has been seen. */
 byte announced[2 * SENT];
 byte seen[2 * OWN];
@@ -189,6 +189,18 @@ end:
        value_has[VALUE(rank, slot)] = value_flying[VALUE(rank, slot)];
        value_flying[VALUE(rank, slot)] = 0;
        land(VALUE_FULL(rank, slot), (value_has[VALUE(rank, slot)] - 1) / VALUES)
+     }
+  od
+}
+
+proctype OutBox(byte rank, slot) {
+end:
+  do
+  :: d_step {
+       out_leaves[OUT(rank, slot)] > 0 ->
+       assert(is_there(rank));
+       assert(holds_outputs(rank, out_leaves[OUT(rank, slot)] - 1));
+       out_leaves[OUT(rank, slot)] = 0
      }
   od
 }
@@ -287,7 +299,7 @@ proctype Values(byte rank) {
        if
        :: n >= VALUES && GONE(n) < chunks ->
           assert(holds_outputs(rank, GONE(n)));
-          out_leaves[OUT(rank, GONE(n))] = true;
+          out_leaves[OUT(rank, GONE(n))] = GONE(n) + 1;
           /* split_roles arrive empty: here, and in the peer */
           if
           :: IS_OWN(rank, GONE(n)) -> arrive(64, EMPTY(rank, GONE(n) / 2), GONE(n) / 2 / OWN, 1)
@@ -301,20 +313,21 @@ proctype Values(byte rank) {
        n++
      }
   :: d_step { /* split_roles wait stores: TMA has read the chunk before the one just stored */
-       stores ->
-       if
-       :: mutant != 15 -> out_leaves[OUT(rank, GONE(n) - 2)] = false
-       :: else
-       fi;
-       arrive(66, OUT_EMPTY(rank, GONE(n) - 2), (GONE(n) - 2) / OUTS, 1); /* split_roles arrive out_empty */
+       stores && (mutant == 15 || out_leaves[OUT(rank, GONE(n) - 2)] == 0) ->
+       /* split_roles arrive out_empty */
+       arrive(66, OUT_EMPTY(rank, GONE(n) - 2), (GONE(n) - 2) / OUTS, 1);
        stores = false
      }
   :: !stores && n == chunks + VALUES -> break
   od;
-  /* What was told has been heard. */
   n = 0;
   do
-  :: n < OWN -> seen[STAGE(1 - rank, n)] == 0; n++
+  :: n < OUTS -> (mutant == 17 || out_leaves[OUT(rank, n)] == 0); n++
+  :: else -> break
+  od;
+  n = 0;
+  do
+  :: n < OWN -> seen[STAGE(1 - rank, n)] == 0; n++ /* what was said has been heard */
   :: else -> break
   od;
   meet_in_the_end(rank)
@@ -516,7 +529,6 @@ proctype Recurrence(byte rank, warps) {
        at == GIVE && may_pass(13, OUT_EMPTY(rank, c), c / OUTS) ->
        passed(13, OUT_EMPTY(rank, c), c / OUTS);
        assert(holds_operands(rank, c));
-       assert(!out_leaves[OUT(rank, c)]);
        if
        :: out_has[OUT(rank, c)] == c + 1 -> out_warps[OUT(rank, c)] = out_warps[OUT(rank, c)] + warps
        :: else -> out_has[OUT(rank, c)] = c + 1; out_warps[OUT(rank, c)] = warps
@@ -548,6 +560,11 @@ inline start_slots(rank) {
   b = 0;
   do
   :: b < VALUES -> start(ValueBox(rank, b), rank, VALUE_BOXES); b++
+  :: else -> break
+  od;
+  b = 0;
+  do
+  :: b < OUTS -> start(OutBox(rank, b), rank, OUT_BOXES); b++
   :: else -> break
   od;
   b = 0;
@@ -595,7 +612,7 @@ init priority 255 {
     slow_too = slow;
     do
     :: break
-    :: chunks == CHUNKS && slow_too > 1 -> slow_too--
+    :: chunks == TWO_SLOW_CHUNKS && slow_too > 1 -> slow_too--
     od;
     start_block(0);
     start_block(1)
