@@ -1,26 +1,31 @@
 /* The barriers of both blocks of a cluster of the split form, with every role as the slowest.
  *
  * check_model.py gives the constants, read from the sources: OWN and SENT stages, VALUES and OUTS
- * slots, PAIRS, PREPARE_WARPS, RECURRENCE_WARPS, the arrivals RAW_ARRIVALS .. OUT_EMPTY_ARRIVALS; and
- * the most CHUNKS, and TWO_SLOW_CHUNKS. Data are shadows, comments name statements of the sources and mutants leave them out, as
- * in barriers.pml. Items do not matter: their chunks are counted through.
+ * slots, PAIRS, PREPARE_WARPS, RECURRENCE_WARPS, the arrivals RAW_ARRIVALS .. OUT_EMPTY_ARRIVALS;
+ * and CHUNKS, the most, and TWO_SLOW_CHUNKS. Data are shadows, comments name statements of the
+ * sources, and mutants leave them out, as in barriers.pml. Items do not matter: their chunks are
+ * counted through.
  *
- * All orders of two blocks are too many, and most differ in nothing. Every role, box, copy and
- * arrival at the peer takes its steps in a fixed order, and a step that may be taken still may after
- * steps of others: nothing is chosen. So if in some order a step e is wrong because a step l, which
- * should have come before it, has not, then e does not depend on l; and when everybody else has gone
- * as far as they can before l is taken, e is among what they have done, in whichever order. What is
- * wrong, here as in barriers.pml, is always such a pair: a reader that finds too little or
- * something later; an arrival or a wait in another phase than it means. A deadlock is there in any
- * order. Hence it is enough to have each once as the slowest, which takes a step only when nobody
- * else can. Two at a time are here, in every order of their steps, and one at a time for fewer
- * chunks: the argument needs one. Priorities of Spin do that. */
+ * All orders of two blocks are too many, and few of them are needed. Roles, boxes, copies and
+ * arrivals at the peer take their steps in a fixed order, and a step that may be taken stays so
+ * whatever others do, until something has gone wrong: nobody chooses. What goes wrong first is a
+ * step l that comes too late for a step e: a reader finds too little, or what came after; an
+ * arrival meets, or a wait misses, another phase. Then e does not depend on l, and is among what
+ * the others do when they go as far as they can without l, in whichever order. A deadlock is there
+ * in any order. So it is enough that each is the slowest once, which takes a step only when nobody
+ * else can; how the others take turns is fixed. To rely less on that, each two are slow here, in
+ * every order of their steps, and each alone with other numbers of chunks. Spin's priorities of
+ * processes do it.
+ *
+ * What a barrier cannot tell apart is merged: of warps that do the same there are any one and the
+ * last of the others, of the three boxes of a chunk there is the last. Rows, which warps bring, are
+ * boxes that land at once. */
 
-/* --- Who may be slow: of either block, all slots of a ring together, in any order. */
+/* --- Who may be slow: of a block, all slots of a ring together, in any order. */
 
-mtype = { BEGIN, VALUES_WARP, SCALARS_0, SCALARS_1, PREPARE_1, PREPARE_7, LOADS_0, LOADS_1, LOADS_2,
-          INVERSE, RECURRENCE_1, RECURRENCE_3, RAW_BOXES, VALUE_BOXES, OUT_BOXES, COPIES,
-          ANNOUNCEMENTS, WORDS_SEEN };
+mtype = { BEGIN, VALUES_WARP, SCALARS_0, SCALARS_1, PREPARE_ONE, PREPARE_LAST, LOADS_0, LOADS_1,
+          LOADS_2, INVERSE, RECURRENCE_ONE, RECURRENCE_LAST, RAW_BOXES, VALUE_BOXES, OUT_BOXES,
+          COPIES, ANNOUNCEMENTS, WORDS_SEEN };
 #define KINDS 18
 #define UNITS (2 * KINDS)
 #define UNIT(rank, kind) ((rank) * KINDS + (kind))
@@ -289,7 +294,7 @@ proctype Values(byte rank) {
          (n < VALUES || may_pass(14, OUT_FULL(rank, GONE(n)), GONE(n) / OUTS + 1)) ->
        if
        :: n >= VALUES ->
-          passed(14, OUT_FULL(rank, GONE(n)), GONE(n) / OUTS + 1);
+          passed(14, OUT_FULL(rank, GONE(n)), GONE(n) / OUTS + 1)
        :: else
        fi;
        if
@@ -299,6 +304,7 @@ proctype Values(byte rank) {
        if
        :: n >= VALUES && GONE(n) < chunks ->
           assert(holds_outputs(rank, GONE(n)));
+          assert(out_leaves[OUT(rank, GONE(n))] == 0);
           out_leaves[OUT(rank, GONE(n))] = GONE(n) + 1;
           /* split_roles arrive empty: here, and in the peer */
           if
@@ -394,7 +400,8 @@ inline load_own(rank, i) {
   queries[STAGE(rank, i)] = 0;
   inverted[STAGE(rank, i)] = false;
   raw_flying[STAGE(rank, i)] = i + 1;
-  expect(52, RAW(rank, i), i / OWN, 1, 1) /* split_roles expect raw, arrive raw: the same, of rows */
+  /* split_roles expect raw, arrive raw: the same, of rows */
+  expect(52, RAW(rank, i), i / OWN, 1, 1)
 }
 
 inline store_scores(rank, i) {
@@ -474,16 +481,19 @@ proctype Inverse(byte rank) {
        :: i >= SENT -> passed(9, EMPTY(rank, i - SENT), (i - SENT) / OWN + 1)
        :: else
        fi;
-       assert(announced[SENT_STAGE(1 - rank, i)] == 0 && tiles_flying[SENT_STAGE(1 - rank, i)] == 0);
+       assert(announced[SENT_STAGE(1 - rank, i)] == 0);
+       assert(tiles_flying[SENT_STAGE(1 - rank, i)] == 0);
        announced[SENT_STAGE(1 - rank, i)] = i + 1;
        assert(holds_tiles(rank, i));
        tiles_sent[SENT_STAGE(1 - rank, i)] = 0;
-       tiles_flying[SENT_STAGE(1 - rank, i)] = (mutant == 61 -> 0 : i + 1); /* split_roles send sent_stage */
+       /* split_roles send sent_stage */
+       tiles_flying[SENT_STAGE(1 - rank, i)] = (mutant == 61 -> 0 : i + 1);
        at = INVERT
      }
   :: d_step {
        at == INVERT ->
-       assert(holds_scores(rank, i) && has[STAGE(rank, i)] == i + 1 && factors[STAGE(rank, i)] == 2);
+       assert(holds_scores(rank, i));
+       assert(has[STAGE(rank, i)] == i + 1 && factors[STAGE(rank, i)] == 2);
        inverted[STAGE(rank, i)] = true;
        arrive(58, SCORE_EMPTY(rank, i), i / PAIRS, 1); /* split_roles arrive score_empty */
        arrive(59, READY(rank, i), i / OWN, 1);         /* split_roles arrive ready */
@@ -530,9 +540,12 @@ proctype Recurrence(byte rank, warps) {
        passed(13, OUT_EMPTY(rank, c), c / OUTS);
        assert(holds_operands(rank, c));
        if
-       :: out_has[OUT(rank, c)] == c + 1 -> out_warps[OUT(rank, c)] = out_warps[OUT(rank, c)] + warps
-       :: else -> out_has[OUT(rank, c)] = c + 1; out_warps[OUT(rank, c)] = warps
+       :: out_has[OUT(rank, c)] != c + 1 ->
+          out_has[OUT(rank, c)] = c + 1;
+          out_warps[OUT(rank, c)] = 0
+       :: else
        fi;
+       out_warps[OUT(rank, c)] = out_warps[OUT(rank, c)] + warps;
        arrive(67, OUT_FULL(rank, c), c / OUTS, warps); /* split_roles arrive out_full */
        at = TAKE_VALUES;
        c++
@@ -582,14 +595,14 @@ inline start_block(rank) {
   start(Values(rank), rank, VALUES_WARP);
   start(Scalars(rank, 0), rank, SCALARS_0);
   start(Scalars(rank, 1), rank, SCALARS_1);
-  start(Prepare(rank, 1), rank, PREPARE_1);
-  start(Prepare(rank, PREPARE_WARPS - 1), rank, PREPARE_7);
+  start(Prepare(rank, 1), rank, PREPARE_ONE);
+  start(Prepare(rank, PREPARE_WARPS - 1), rank, PREPARE_LAST);
   start(Loads(rank, 0), rank, LOADS_0);
   start(Loads(rank, 1), rank, LOADS_1);
   start(Loads(rank, 2), rank, LOADS_2);
   start(Inverse(rank), rank, INVERSE);
-  start(Recurrence(rank, 1), rank, RECURRENCE_1);
-  start(Recurrence(rank, RECURRENCE_WARPS - 1), rank, RECURRENCE_3);
+  start(Recurrence(rank, 1), rank, RECURRENCE_ONE);
+  start(Recurrence(rank, RECURRENCE_WARPS - 1), rank, RECURRENCE_LAST);
   start_slots(rank)
 }
 
