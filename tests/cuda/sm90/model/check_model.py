@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Model-checks the barriers of the fused kernel, or the order of its blocks, with Spin.
 
-    check_model.py bounded|general|handover SOURCE_DIR [--cc CC] [--mutants NUMBER...]
+    check_model.py bounded|general|split|handover SOURCE_DIR [--cc CC] [--mutants NUMBER...]
 
 The numbers of stages and arrivals are read from SOURCE_DIR/cuda/sm90, and every wait and arrival of
 the sources must be one that the model knows. Then Spin looks at every order of events: none may
@@ -20,18 +20,33 @@ HERE = Path(__file__).resolve().parent
 # Waits (1 ..), arrivals (51 ..) and counts (101 ..) of barriers.pml. Not among them, because the
 # model does without: the wait for `raw` of prepare's pairs (5), where `normed` comes too; and that of
 # the bounded recurrence for `score_empty` (8): it has waited for `ready` of the chunk that was in the
-# buffer, where the inverse arrives last.
+# buffer, where the inverse arrives last. Nor, of split.pml, the wait of the scalars for `stored` of
+# the last board's slot (4): the warp that loaded their last chunk had waited for that of a later one.
 MUTANTS = {
     "bounded": [2, 3, 4, 6, *range(11, 20), *range(52, 58), *range(59, 68), *range(101, 109)],
     "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, 19, *range(52, 62), 67, 101, 102, 103, 105, 108],
+    "split": [1, 2, 3, *range(5, 18), *range(52, 68), *range(101, 108)],
     "handover": [1, 2, 3, 4, 5, 6, 7],
 }
-# The most chunks, and those of the first item: most stages are used twice.
-CHUNKS = {"bounded": (8, 5), "general": (9, 5)}
+MODELS = {"bounded": "barriers", "general": "barriers", "split": "split", "handover": "handover"}
+# The most chunks, and those of the first item: most stages are used twice. Of the split form, the
+# most, and those with two slow roles: own stages are used more than twice, or most once and again.
+CHUNKS = {"bounded": {"CHUNKS": 8, "FIRST": 5}, "general": {"CHUNKS": 9, "FIRST": 5},
+          "split": {"CHUNKS": 18, "TWO_SLOW_CHUNKS": 10}}
 ROLE_FILES = ["inverse_role", "io_roles", "prepare_pairs", "prepare_role", "recurrence_role",
               "scalars_role"]
 OPERATIONS = {"wait_at": "wait", "arrive_at": "arrive", "warp_arrive": "arrive",
               "arrive_expecting_at": "expect", "is_done_at": "test", "sync_threads": "meet"}
+SPLIT_FILES = ["split", "split_roles", "recurrence_role"]
+# Of the recurrence's file, what the split form calls.
+SPLIT_FUNCTIONS = {"recurrence_role": ["store_scores", "carry_states"]}
+SPLIT_OPERATIONS = {**OPERATIONS, "wait_for_both_at": "wait", "arrive_at_peer": "arrive",
+                    "arrive_expecting_at_peer": "expect", "copy_to_peer": "send",
+                    "sync_cluster": "meet", "wait_stores_read": "wait", "wait_stores": "wait"}
+OPERATIONS_OF = {"bounded": OPERATIONS, "general": OPERATIONS, "split": SPLIT_OPERATIONS}
+FILES_OF = {"bounded": ROLE_FILES, "general": ROLE_FILES, "split": SPLIT_FILES}
+WITHOUT_BARRIER = {"sync_cluster": "cluster", "wait_stores_read": "stores", "wait_stores": "stores"}
+PLANNED = r"(?:Shared|Split)Plan::k(\w+)"
 NAMED_BARRIERS = {"kFirstPairBarrier": "pair"}
 
 
@@ -39,22 +54,40 @@ def snake(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def barrier_name(argument):
+def barrier_name(argument, variables):
     """`shared + SharedPlan::kScoreFull + 8 * slot`, or a variable with the barrier's name."""
     assert not argument.startswith(("awaited", "arrival")), argument
-    planned = re.search(r"SharedPlan::k(\w+)", argument)
+    argument = argument.removeprefix("in_peer(")
+    planned = re.search(PLANNED, argument)
     if planned:
         return snake(planned.group(1))
-    word = re.match(r"\w+", argument).group(0)
-    return NAMED_BARRIERS.get(word, word)
+    word = re.match(r"(?:turn\.)?(\w+)", argument).group(1)
+    return NAMED_BARRIERS.get(word, variables.get(word, word))
 
 
-def source_sites(folder):
+def function_text(text, function):
+    """From the name to the brace that closes the body."""
+    return re.search(rf"__device__ __forceinline__ \w+ {function}\(.*?\n}}\n", text,
+                     re.DOTALL).group(0)
+
+
+def source_text(folder, name, form):
+    path = next(path for suffix in (".cuh", ".cu") if (path := folder / (name + suffix)).exists())
+    text = path.read_text(encoding="utf-8")
+    if form == "split" and name in SPLIT_FUNCTIONS:
+        return "".join(function_text(text, function) for function in SPLIT_FUNCTIONS[name])
+    return text
+
+
+def source_sites(folder, form):
     """(file, operation, barrier) of every statement about a barrier in the roles."""
     sites = set()
-    for name in ROLE_FILES:
-        text = (folder / f"{name}.cuh").read_text(encoding="utf-8")
+    operations = OPERATIONS_OF[form]
+    for name in FILES_OF[form]:
+        text = source_text(folder, name, form)
         named = dict(re.findall(r"const int (\w+) = (k\w+Barrier)\b", text))
+        variables = {variable: snake(barrier) for variable, barrier in
+                     re.findall(rf"const std::uint32_t (\w+) = shared \+ {PLANNED} \+ 8 \*", text)}
         # What a role waits for and arrives at but in its rehearsal, where it waits for nobody.
         text, rehearsals = re.subn(r"(?:awaited|arrival)\(count, shared, ([^)]*)\)", r"\1", text)
         if rehearsals:
@@ -63,27 +96,72 @@ def source_sites(folder):
             if "__device__" in line:
                 continue
             code = line.split("//")[0]
-            for call, argument in re.findall(r"\b(\w+)\(([^,;]*)", code):
-                if call in OPERATIONS:
+            for call, argument in re.findall(r"\b(\w+)(?:<\d+>)?\(([^,;]*)", code):
+                if call in operations:
                     argument = named.get(argument.strip(), argument.strip())
-                    sites.add((name, OPERATIONS[call], barrier_name(argument)))
+                    barrier = WITHOUT_BARRIER.get(call) or barrier_name(argument, variables)
+                    sites.add((name, operations[call], barrier))
     return sites
 
 
-def model_sites(text):
+def model_sites(text, form):
     """The same of the comments "file wait barrier, barrier; arrive barrier: explanation"."""
     sites = set()
-    for name, rest in re.findall(rf"/\* ({'|'.join(ROLE_FILES)}) ([^:*]*)", text):
+    for name, rest in re.findall(rf"/\* ({'|'.join(FILES_OF[form])}) ([^:*]*)", text):
         operation = None
         for word in re.findall(r"\w+", rest):
-            if word in OPERATIONS.values():
+            if word in OPERATIONS_OF[form].values():
                 operation = word
             else:
                 sites.add((name, operation, word))
     return sites
 
 
+def init_counts(text, known):
+    """How many barriers of each name there are, and their arrivals."""
+    def value(word):
+        return int(word) if word.isdigit() else known[word]
+
+    counts, arrivals = {}, {}
+    for name, count, needed in re.findall(
+            rf"init_barriers\(shared, {PLANNED}, (\w+), (\w+)\);", text):
+        counts[snake(name)], arrivals[snake(name)] = value(count), value(needed)
+    return counts, arrivals
+
+
+def expect_rings(counts, rings):
+    for like, names in rings.items():
+        for name in names:
+            if counts[name] != counts[like]:
+                sys.exit(f"{name}: expected as many barriers as {like}, got {counts[name]}")
+
+
+def arrival_defines(arrivals):
+    return {f"{name.upper()}_ARRIVALS": needed for name, needed in arrivals.items()}
+
+
+def split_constants(folder):
+    split = (folder / "split.cu").read_text(encoding="utf-8")
+    texts = [(folder / name).read_text(encoding="utf-8")
+             for name in ("config.hpp", "split_roles.cuh")] + [split]
+    known = {}
+    for name, first, divisor in re.findall(
+            r"constexpr int (k\w+) = (\w+)(?: / (\d+))?;", "".join(texts)):
+        value = int(first) if first.isdigit() else known.get(first)
+        if value is not None:
+            known[name] = value // int(divisor or 1)
+    counts, arrivals = init_counts(split, known)
+    expect_rings(counts, {"raw": ["normed", "stored", "ready", "empty"],
+                          "score_full": ["score_empty"], "out_full": ["out_empty"]})
+    return {"OWN": counts["raw"], "SENT": counts["sent_ready"], "VALUES": counts["value_full"],
+            "OUTS": counts["out_full"], "PAIRS": counts["score_full"],
+            "PREPARE_WARPS": known["kPrepareWarps"], "RECURRENCE_WARPS": known["kRecurrenceWarps"],
+            **CHUNKS["split"], **arrival_defines(arrivals)}
+
+
 def constants(folder, form):
+    if form == "split":
+        return split_constants(folder)
     config = (folder / "config.hpp").read_text(encoding="utf-8")
     fused = (folder / "fused.cu").read_text(encoding="utf-8")
     known = {name: int(value) for name, value in
@@ -94,26 +172,15 @@ def constants(folder, form):
     known["kRehearsedArrivals"] = int(number) + known[warps]
     known["score_warps"] = int(choice.group(1 if form == "bounded" else 2))
 
-    def value(text):
-        return int(text) if text.isdigit() else known[text]
-
-    counts, arrivals = {}, {}
-    for name, count, needed in re.findall(
-            r"init_barriers\(shared, SharedPlan::k(\w+), (\w+), (\w+)\);", fused):
-        counts[snake(name)], arrivals[snake(name)] = value(count), value(needed)
-    for name, like in (("normed", "raw"), ("stored", "raw"), ("ready", "raw"), ("empty", "raw"),
-                       ("score_empty", "score_full"), ("out_empty", "out_full")):
-        if counts[name] != counts[like]:
-            sys.exit(f"{name}: expected as many barriers as {like}, got {counts[name]}")
-    chunks, first = CHUNKS[form]
+    counts, arrivals = init_counts(fused, known)
+    expect_rings(counts, {"raw": ["normed", "stored", "ready", "empty"],
+                          "score_full": ["score_empty"], "out_full": ["out_empty"]})
     defines = {"STAGES": counts["raw"], "PAIRS": counts["score_full"], "OUTS": counts["out_full"],
                "PREPARE_WARPS": known["kPrepareWarps"], "SCORES_AHEAD": known["kScoresAhead"],
-               "GENERAL": int(form == "general"), "CHUNKS": chunks, "FIRST": first}
+               "GENERAL": int(form == "general"), **CHUNKS[form]}
     rehearsed = int(re.search(r"kPrepareRehearsal = (\w+)u;", rehearsal).group(1), 16)
     defines["FIRST_REHEARSED"] = rehearsed % counts["raw"]
-    for name, needed in arrivals.items():
-        defines[f"{name.upper()}_ARRIVALS"] = needed
-    return defines
+    return {**defines, **arrival_defines(arrivals)}
 
 
 def build(model, defines, cc, folder):
@@ -144,11 +211,11 @@ def main():
     parser.add_argument("--mutants", type=int, nargs="*")
     options = parser.parse_args()
     folder = options.source_dir / "cuda" / "sm90"
-    model = HERE / ("handover.pml" if options.model == "handover" else "barriers.pml")
+    model = HERE / f"{MODELS[options.model]}.pml"
     problems, defines = [], {}
     if options.model != "handover":
-        in_source = source_sites(folder)
-        in_model = model_sites(model.read_text(encoding="utf-8"))
+        in_source = source_sites(folder, options.model)
+        in_model = model_sites(model.read_text(encoding="utf-8"), options.model)
         problems += [f"not in the model: {' '.join(site)}" for site in sorted(in_source - in_model)]
         problems += [f"not in the source: {' '.join(site)}" for site in sorted(in_model - in_source)]
         defines = constants(folder, options.model)
