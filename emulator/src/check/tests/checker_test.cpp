@@ -220,6 +220,40 @@ TEST_F(CheckerTest, WaitForTheOldPhase) {
   EXPECT_TRUE(reported("mbarrier-phase")) << reports();
 }
 
+// A relaxed arrival and a relaxed wait order what lies before a fence that releases with what lies
+// after one that acquires, and nothing without either.
+class RelaxedMbarrier : public CheckerTest,
+                        public testing::WithParamInterface<std::pair<bool, bool>> {
+ protected:
+  void hand_over(bool releases, bool acquires) {
+    constexpr uint32_t kBarrier = 1024;
+    start();
+    init_mbarrier(kBarrier);
+    block_barrier();
+    uint32_t offsets[32] = {};
+    for (uint32_t& o : offsets) o = kBarrier;
+    shared(0, kStore, 0, 4, 1);
+    if (releases)
+      cta[0]->fence(event(0, 1), {FenceKind::kThread, Order::kRelease, Scope::kCluster});
+    cta[0]->mbarrier_arrive(event(0, 1), 0, offsets, 1, nullptr, Order::kRelaxed, Scope::kCluster);
+    cta[0]->mbarrier_phase(0, kBarrier);
+    cta[0]->mbarrier_wait(event(1, 1), offsets, 1, Order::kRelaxed, Scope::kCluster);
+    if (acquires)
+      cta[0]->fence(event(1, 1), {FenceKind::kThread, Order::kAcquire, Scope::kCluster});
+    shared(1, kLoad, 0, 4, 1);
+  }
+};
+
+TEST_P(RelaxedMbarrier, NeedsBothFences) {
+  const auto [releases, acquires] = GetParam();
+  hand_over(releases, acquires);
+  EXPECT_EQ(silent(), releases && acquires) << reports();
+}
+
+INSTANTIATE_TEST_SUITE_P(Fences, RelaxedMbarrier,
+                         testing::Values(std::pair(true, true), std::pair(true, false),
+                                         std::pair(false, true), std::pair(false, false)));
+
 TEST_F(CheckerTest, LoadNeedsInitFence) {
   start();
   init_mbarrier(1024, false);
