@@ -21,17 +21,21 @@ constexpr std::int64_t kMaxLeft = 64;
 static_assert(kMinItems <= kMaxLeft);
 // Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
 constexpr double kChunkCycles = 3150;
-// The same of the split form's two blocks: 1.14 us where few are at work, 1.2 where all are; and
-// what a call takes beside its chunks.
-constexpr double kSplitChunkCycles = 2050;
+// The same of the split form's two blocks, and what a call takes beside its chunks: within 4 % of
+// what calls of 128 to 65,536 tokens with 4 to 32 heads take.
+constexpr double kSplitChunkCycles = 1980;
 constexpr double kSplitStartCycles = 17500;
 // Chains this short, in chunks, are over before it would be known whether parts of them can be
 // replayed, and every one has its pair of multiprocessors: 128 and 256 tokens of 4 and 16 heads
 // take 18 and 23 us in the split form, and took 23 and 28 in the best of the others.
 constexpr std::int64_t kShortChain = 8;
 // Of the two kernels, what choose_split does not know: prepare, per token and head, of one
-// multiprocessor (0.43 ms for 96 heads of 8192 tokens on 132).
+// multiprocessor (0.43 ms for 96 heads of 8192 tokens on 132), and what comes once.
 constexpr double kPrepareCycles = 127;
+constexpr double kTwoKernelStartCycles = 30000;
+// Where the two are as fast: the split form is one launch that finds nothing to do, where all is
+// proven, and the two kernels are four, 3 us more.
+constexpr double kSplitMayTake = 1.05;
 // What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
 constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
@@ -106,7 +110,8 @@ double split_cycles(const Problem& p, std::int64_t multiprocessors) {
 }
 double two_kernel_cycles(const Problem& p, const DeviceLimits& device) {
   const auto tokens = static_cast<double>(p.batch * p.tokens * p.v_heads);
-  return choose_split(p, device).cycles + tokens * kPrepareCycles / device.multiprocessors;
+  return kTwoKernelStartCycles + choose_split(p, device).cycles +
+         tokens * kPrepareCycles / device.multiprocessors;
 }
 
 // Whether a call may take the split form for its chains, or for those without proof: bits of one
@@ -155,10 +160,10 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
 Config config_of_many(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
   const Config fused = fused_config(p, options, device);
   if (fused.warm_up_tokens == 0) {
-    // Two blocks take more together than one does: for a clear gain only.
+    // Two blocks take more together than one does, where all are busy a tenth: for more than that.
     const bool splits =
         may_split(p, options, device) &&
-        split_cycles(p, fused.multiprocessors) < 0.95 * fused_cycles(p, fused.multiprocessors);
+        split_cycles(p, fused.multiprocessors) < 0.9 * fused_cycles(p, fused.multiprocessors);
     return splits ? fused_config(p, options, device, kSplitPanel) : fused;
   }
   const bool leaves = may_cut_chains(p, fused) && may_leave_to_split(p, options, device);
@@ -172,7 +177,7 @@ Config config_of_few(const Problem& p, const PlanOptions& options, const DeviceL
   const double by_split = may_split(p, options, device)
                               ? split_cycles(p, limit_blocks(options, device))
                               : std::numeric_limits<double>::infinity();
-  const bool splits = by_split < by_two_kernels;
+  const bool splits = by_split < kSplitMayTake * by_two_kernels;
   if (replays_pay(p, options, device, std::min(by_two_kernels, by_split))) {
     const Config fused = fused_config(p, options, device);
     return splits && may_leave_to_split(p, options, device)
