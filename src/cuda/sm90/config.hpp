@@ -13,9 +13,9 @@
 
 namespace flash_kda::cuda::sm90 {
 
-inline constexpr int kDim = 128;   // K and V
+inline constexpr int kDim = 128;              // K and V
 inline constexpr int kSplitPanel = kDim / 2;  // values of a block of the split form
-inline constexpr int kChunk = 32;  // C
+inline constexpr int kChunk = 32;             // C
 inline constexpr int kSub = 16;    // tokens of a sub-chunk: decays are referenced inside it
 inline constexpr int kStages = 5;  // chunks in flight between HBM and the recurrence
 inline constexpr int kPairs = 2;   // score buffers; kGeneral: pairs of warps, each on its own chunk

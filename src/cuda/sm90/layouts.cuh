@@ -63,7 +63,8 @@ __device__ __forceinline__ std::uint32_t make_uniform(std::uint32_t x) {
 // block above.
 __device__ __forceinline__ std::uint64_t describe(std::uint64_t layout, std::uint32_t stage,
                                                   std::uint32_t offset) {
-  const std::uint32_t low = (stage >> 4 & 0x3fffu) + (static_cast<std::uint32_t>(layout) + (offset >> 4));
+  const std::uint32_t low =
+      (stage >> 4 & 0x3fffu) + (static_cast<std::uint32_t>(layout) + (offset >> 4));
   return (layout >> 32 << 32) | low;
 }
 

@@ -99,8 +99,8 @@ struct Preparer {
   std::uint32_t biases;   // of the lane's channel, step 0
   std::uint32_t factors;  // as in PreparePlace
 
-  // `head`: slope and unit. `stage`: bytes from stage 0 to the chunk's. `thread`: of the block; what follows from it is not kept from chunk to
-  // chunk, for want of registers.
+  // `head`: slope and unit. `stage`: bytes from stage 0 to the chunk's. `thread`: of the block;
+  // what follows from it is not kept from chunk to chunk, for want of registers.
   __device__ __forceinline__ Preparer(std::uint32_t thread, const PreparePlace& place, float2 head,
                                       std::uint32_t board, std::uint32_t stage)
       : lane(thread % 32), gate(head.x), unit(head.y) {

@@ -20,7 +20,8 @@ struct StagePlan {
   static constexpr std::uint32_t kKeys = 0;
   static constexpr std::uint32_t kQuery = kKeys + kHalfTile;  // their halves alternate
   static constexpr std::uint32_t kGate = kKeys + 2 * kTokenTile;
-  static constexpr std::uint32_t kInverse = kGate + kTokenTile;  // diag(n) Akk_inv diag(1 / n), bf16
+  static constexpr std::uint32_t kInverse =
+      kGate + kTokenTile;  // diag(n) Akk_inv diag(1 / n), bf16
   static constexpr std::uint32_t kScoreQk = kInverse + kScoreTile;  // Aqk / (out scale n), bf16
   // Decays of channels: gamma_last; kBounded: 2^R.
   static constexpr std::uint32_t kGamma = kScoreQk + kScoreTile;  // fp32

@@ -411,8 +411,8 @@ __device__ __forceinline__ void recur_split_chunks(std::uint32_t shared, int ran
     store_outputs(shared + SplitPlan::kOut + out_turn.slot * kHalfTile,
                   stage + StagePlan::kOutScale, o);
     publish_to_async_proxy();
-    warp_arrive(shared + SplitPlan::kOutFull +
-                8 * out_turn.slot);  // all of the chunk has been read
+    // All of the chunk has been read, too.
+    warp_arrive(shared + SplitPlan::kOutFull + 8 * out_turn.slot);
   }
 }
 
