@@ -21,10 +21,10 @@ constexpr std::int64_t kMaxLeft = 64;
 static_assert(kMinItems <= kMaxLeft);
 // Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
 constexpr double kChunkCycles = 3150;
-// The same of the split form's two blocks, and what a call takes beside its chunks: within 4 % of
-// what calls of 128 to 65,536 tokens with 4 to 32 heads take.
+// The same of the split form's two blocks, and what a call of either form takes beside its chunks:
+// within 4 % of what calls of the split form with 128 to 65,536 tokens and 4 to 32 heads take.
 constexpr double kSplitChunkCycles = 1980;
-constexpr double kSplitStartCycles = 17500;
+constexpr double kStartCycles = 17500;
 // Chains this short, in chunks, are over before it would be known whether parts of them can be
 // replayed, and every one has its pair of multiprocessors: 128 and 256 tokens of 4 and 16 heads
 // take 18 and 23 us in the split form, and took 23 and 28 in the best of the others.
@@ -103,10 +103,10 @@ double exact_cycles(const Problem& p, std::int64_t shares, double cycles_of_chun
          cycles_of_chunk;
 }
 double fused_cycles(const Problem& p, std::int64_t multiprocessors) {
-  return exact_cycles(p, multiprocessors, kChunkCycles);
+  return kStartCycles + exact_cycles(p, multiprocessors, kChunkCycles);
 }
 double split_cycles(const Problem& p, std::int64_t multiprocessors) {
-  return kSplitStartCycles + exact_cycles(p, multiprocessors / 2, kSplitChunkCycles);
+  return kStartCycles + exact_cycles(p, multiprocessors / 2, kSplitChunkCycles);
 }
 double two_kernel_cycles(const Problem& p, const DeviceLimits& device) {
   const auto tokens = static_cast<double>(p.batch * p.tokens * p.v_heads);
@@ -159,13 +159,12 @@ Config fused_config(const Problem& p, const PlanOptions& options, const DeviceLi
 // Of many chains: what is fastest where all is proven, or, if nothing can be, whatever the gates.
 Config config_of_many(const Problem& p, const PlanOptions& options, const DeviceLimits& device) {
   const Config fused = fused_config(p, options, device);
-  if (fused.warm_up_tokens == 0) {
-    // Two blocks take more together than one does, where all are busy a tenth: for more than that.
-    const bool splits =
-        may_split(p, options, device) &&
-        split_cycles(p, fused.multiprocessors) < 0.9 * fused_cycles(p, fused.multiprocessors);
-    return splits ? fused_config(p, options, device, kSplitPanel) : fused;
-  }
+  // Two blocks take more together than one does, where all are busy a tenth: for more than that.
+  const bool splits =
+      may_split(p, options, device) &&
+      split_cycles(p, fused.multiprocessors) < 0.9 * fused_cycles(p, fused.multiprocessors);
+  if (!splits) return fused;
+  if (fused.warm_up_tokens == 0) return fused_config(p, options, device, kSplitPanel);
   const bool leaves = may_cut_chains(p, fused) && may_leave_to_split(p, options, device);
   return leaves ? leave_to_split(fused) : fused;
 }

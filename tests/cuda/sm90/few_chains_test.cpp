@@ -308,7 +308,7 @@ class ManyChainsTable : public testing::TestWithParam<Case> {};
 
 TEST_P(ManyChainsTable, MatchesTheDefinition) {
   const VerifyRow row =
-      run_case(GetParam(), BackendKind::kCuda, Precision::kBF16, {.multiprocessors = 12});
+      run_case(GetParam(), BackendKind::kCuda, Precision::kBF16, {.multiprocessors = 100});
   EXPECT_EQ(row.config.unproven, Unproven::kSplit) << to_string(row.config);
   EXPECT_TRUE(row.outcome == Outcome::kPassed) << row.detail;
   for (const std::string& stray : row.stray_writes) ADD_FAILURE() << stray;
@@ -347,8 +347,9 @@ Problem chains(std::int64_t tokens, std::int64_t heads) {
 }
 
 // As the backend plans.
-Config plan_of(const Problem& p, const PlanOptions& options = {}) {
-  const Result<Config> config = choose_fused(p, options, kH200, choose_config(p, options, kH200));
+Config plan_of(const Problem& p, const PlanOptions& options = {},
+               const DeviceLimits& device = kH200) {
+  const Result<Config> config = choose_fused(p, options, device, choose_config(p, options, device));
   EXPECT_TRUE(config.ok()) << config.status().message();
   return config.ok() ? *config : Config();
 }
@@ -420,6 +421,10 @@ TEST(SplitPlan, TakesChainsThatHaveToStayWhole) {
   // Short ones are not worth a proof.
   EXPECT_TRUE(is_split(plan_of(chains(256, 16))));
   EXPECT_FALSE(is_split(plan_of(chains(256, 67))));
+  // Not in two rounds of pairs, where one round of blocks would do.
+  constexpr DeviceLimits kH20 = {.multiprocessors = 78, .capability = 90};
+  EXPECT_EQ(plan_of(chains(8192, 32), {}, kH20).unproven, Unproven::kSplit);
+  EXPECT_EQ(plan_of(chains(8192, 64), {}, kH20).unproven, Unproven::kWait);
   // More chains keep enough multiprocessors busy, each on its own.
   EXPECT_FALSE(is_split(plan_of(chains(8192, 96), {.cuts = Cuts::kExact})));
 }
