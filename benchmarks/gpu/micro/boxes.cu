@@ -53,7 +53,7 @@ __global__ void stream(const __grid_constant__ Maps maps, int chunks) {
     sm90::wait_at(cuda::shared_address(&full[slot]), chunk / kStages & 1);
     if constexpr (kOutput == Output::kStored) {
       const sm90::BoxPlace at = {32 * chunk, static_cast<int>(blockIdx.x), 0};
-      sm90::store_box(maps.out, at, shared + kStages * kStageBytes);
+      sm90::store_box(maps.out, at, 0, shared + kStages * kStageBytes);
       sm90::commit_stores();
     }
     if (chunk + kStages < chunks) {
