@@ -42,10 +42,7 @@ cudaError_t launch_find_shares(const FusedParams& params, int blocks,
   shape.grid = dim3(static_cast<unsigned>(blocks));
   shape.block = dim3(kThreads);
   shape.shared_bytes = SharedPlan::kBytes;
-  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(find_shares_kernel),
-                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                 static_cast<int>(shape.shared_bytes));
-  return error != cudaSuccess ? error : launch(find_shares_kernel, shape, context, params);
+  return launch(find_shares_kernel, shape, context, params);
 }
 
 }  // namespace flash_kda::cuda::sm90

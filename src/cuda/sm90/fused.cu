@@ -90,11 +90,7 @@ cudaError_t launch_form(const FusedParams& params, int blocks, const LaunchConte
   shape.grid = dim3(static_cast<unsigned>(blocks));
   shape.block = dim3(kThreadsOf<kForm>);
   shape.shared_bytes = SharedPlan::kBytes;
-  const auto kernel = fused_kernel<kForm, kKeeps>;
-  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                 static_cast<int>(shape.shared_bytes));
-  return error != cudaSuccess ? error : launch(kernel, shape, context, params);
+  return launch(fused_kernel<kForm, kKeeps>, shape, context, params);
 }
 
 }  // namespace

@@ -111,11 +111,7 @@ cudaError_t launch_form(const FusedParams& params, int clusters, const LaunchCon
   shape.cluster = dim3(1, 2);
   shape.block = dim3(kThreadsOf<GateForm::kBounded>);
   shape.shared_bytes = SharedPlan::kBytes;
-  const auto kernel = split_kernel<kKeeps>;
-  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                 static_cast<int>(shape.shared_bytes));
-  return error != cudaSuccess ? error : launch(kernel, shape, context, params);
+  return launch(split_kernel<kKeeps>, shape, context, params);
 }
 
 }  // namespace

@@ -26,9 +26,18 @@ struct LaunchShape {
   std::size_t shared_bytes = 0;
 };
 
+// Dynamic shared memory above this has to be asked for, kernel by kernel.
+inline constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;
+
 template <typename Params>
 cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, const LaunchContext& context,
                    const Params& params) {
+  if (shape.shared_bytes > kUnaskedSharedBytes) {
+    const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                   static_cast<int>(shape.shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
   cudaLaunchAttribute attributes[2] = {};
   unsigned used = 0;
   if (context.overlap == Overlap::kProgrammatic) {

@@ -242,11 +242,7 @@ cudaError_t launch_pass(const RecurrenceParams& params, int value_rows, int rows
   shape.grid = dim3(static_cast<unsigned>(pieces * params.v_heads * (value_rows / rows_per_block)));
   shape.block = dim3(static_cast<unsigned>(rows_per_block / kRowsPerWarp * 32));
   shape.shared_bytes = sizeof(RecurrenceStorage<kK, kKeep>);
-  const auto kernel = recurrence_kernel<kK, kPass, kKeep>;
-  const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                 static_cast<int>(shape.shared_bytes));
-  return error != cudaSuccess ? error : launch(kernel, shape, context, params);
+  return launch(recurrence_kernel<kK, kPass, kKeep>, shape, context, params);
 }
 
 }  // namespace
