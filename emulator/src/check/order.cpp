@@ -146,11 +146,7 @@ void CtaChecker::warp_sync(const WarpEvent& event) {
     if (first) merged = group;
     for (const ReleasePtr& r : group.pending_acquire)
       if (!first) merged.pending_acquire.push_back(r);
-    if (!first && group.pending_phases) {
-      auto phases = std::make_shared<Knowledge>(*group.pending_phases);
-      if (merged.pending_phases) phases->join(*merged.pending_phases);
-      merged.pending_phases = std::move(phases);
-    }
+    if (!first && group.pending_phases) merged.add_pending_phases(*group.pending_phases);
     if (!first && !merged.out_of_scope) merged.out_of_scope = group.out_of_scope;
     first = false;
     group.mask = 0;
@@ -302,11 +298,7 @@ void CtaChecker::init_fence(WarpState& warp, u32 mask) {
 }
 
 void CtaChecker::await_fence(WarpState& warp, u32 mask, const Knowledge& knowledge) {
-  with_isolated(warp, mask, [&](LaneGroup& group) {
-    auto phases = std::make_shared<Knowledge>(knowledge);
-    if (group.pending_phases) phases->join(*group.pending_phases);
-    group.pending_phases = std::move(phases);
-  });
+  with_isolated(warp, mask, [&](LaneGroup& group) { group.add_pending_phases(knowledge); });
 }
 
 void CtaChecker::thread_fence(WarpState& warp, u32 mask, const Fence& fence) {

@@ -111,6 +111,12 @@ struct LaneGroup {
   std::vector<ReleasePtr> pending_acquire;
   std::shared_ptr<const Knowledge> pending_phases;     // the same of relaxed waits at mbarriers
   std::shared_ptr<const PublishedClock> out_of_scope;  // would be known if scopes were wider
+
+  void add_pending_phases(const Knowledge& knowledge) {
+    auto phases = std::make_shared<Knowledge>(knowledge);
+    if (pending_phases) phases->join(*pending_phases);
+    pending_phases = std::move(phases);
+  }
 };
 
 struct LaneCounts {
