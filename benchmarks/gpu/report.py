@@ -139,10 +139,10 @@ def fla_lines(m):
                           f"{ours[1]:.1f}x ({ours[2]})" if ours else "", "" if ours and ours[3] else "another run",
                           "" if error is None else f"{error:.1e}"])
     fla = m.fla["machine"]
-    runs = {(row.get("date", fla["date"]), row.get("commit", fla["commit"])): [] for row in m.fla["rows"]}
+    runs = {}  # (date, commit) -> groups, as the keys of a dict, which has an order
     for row in m.fla["rows"]:
-        groups = runs[row.get("date", fla["date"]), row.get("commit", fla["commit"])]
-        groups += [] if row["group"] in groups else [row["group"]]
+        run = row.get("date", fla["date"]), row.get("commit", fla["commit"])
+        runs.setdefault(run, {})[row["group"]] = None
     text = [f"## flash-linear-attention, {fla['gpu']}", "",
             *(f"- {', '.join(groups)}: {date}, commit {commit}" for (date, commit), groups in runs.items()), "",
             *table(["case", "kernel", "ms, graph", "ms, eager", "times the plan's", "the plan is of", "error"], lines),
