@@ -162,19 +162,12 @@ class CudaBackend final : public Backend {
       const cudaError_t error = sm90::launch_find_shares(params, blocks, context);
       if (error != cudaSuccess) return device_error("launch of find_shares", error);
     }
-    if (sm90::is_split(plan.config)) return launch_split(params, blocks, context);
-    const cudaError_t error = sm90::launch_fused(params, blocks, context);
-    if (error != cudaSuccess) return device_error("launch of the fused kernel", error);
+    if (Status status = launch_fused(plan, params, tensors, blocks, context); !status.ok()) {
+      return status;
+    }
     if (params.handover.unproven == nullptr) return {};
     const FusedEnd fused_end = {.ended = params.handover.ended,
                                 .blocks = static_cast<std::uint32_t>(blocks)};
-    if (plan.config.unproven == Unproven::kSplit) {
-      Plan rest = plan;
-      rest.config = sm90::split_part(plan.config);
-      const Result<sm90::FusedParams> left = sm90::bind_left(params, rest, tensors, fused_end);
-      if (!left.ok()) return left.status();
-      return launch_split(*left, sm90::count_blocks(plan.problem, rest.config), context);
-    }
     Plan rest = plan;
     rest.config = sm90::two_kernel_part(plan.config);
     std::byte* second = workspace + sm90::fused_workspace_bytes(plan.problem, plan.config) -
@@ -189,11 +182,20 @@ class CudaBackend final : public Backend {
   }
 
 #if defined(FLASH_KDA_HAVE_SM90)
-  static Status launch_split(const sm90::FusedParams& params, int clusters,
-                             const LaunchContext& context) {
-    const cudaError_t error = sm90::launch_split(params, clusters, context);
-    return error == cudaSuccess ? Status()
-                                : device_error("launch of the fused kernel's split form", error);
+  // In the form, or with the form for chains without proof, that the plan says.
+  static Status launch_fused(const Plan& plan, const sm90::FusedParams& params,
+                             const Tensors& tensors, int blocks, const LaunchContext& context) {
+    cudaError_t error = cudaSuccess;
+    if (sm90::is_split(plan.config)) {
+      error = sm90::launch_split(params, blocks, context);
+    } else if (plan.config.unproven == Unproven::kSplit) {
+      const Result<sm90::FusedThenSplitParams> both = sm90::bind_both(params, plan, tensors);
+      if (!both.ok()) return both.status();
+      error = sm90::launch_fused_then_split(*both, blocks, context);
+    } else {
+      error = sm90::launch_fused(params, blocks, context);
+    }
+    return error == cudaSuccess ? Status() : device_error("launch of the fused kernel", error);
   }
 #endif
 

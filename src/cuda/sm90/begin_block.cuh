@@ -14,6 +14,13 @@ __device__ __forceinline__ void init_barriers(std::uint32_t shared, int first, i
   }
 }
 
+// Those at [first, end), whose phases are all over, so that others may be there.
+__device__ __forceinline__ void invalidate_barriers(std::uint32_t shared, int first, int end) {
+  for (int at = first; at < end; at += 8) {
+    asm volatile("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(shared + at) : "memory");
+  }
+}
+
 // The first box of each tensor would otherwise wait for its map.
 __device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
   if (p.loads == Transfer::kBox) {

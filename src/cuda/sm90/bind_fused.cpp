@@ -131,7 +131,7 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
   }
   if (may_cut_chains(p, plan.config)) {
     const HandoverLayout handover = lay_out_handover(p, plan.config);
-    const bool waits = plan.config.unproven == Unproven::kWait;
+    const bool leaves = plan.config.unproven == Unproven::kTwoKernels;
     auto* unproven = reinterpret_cast<unsigned long long*>(workspace + handover.unproven);
     params.handover = {.states = reinterpret_cast<float*>(workspace + handover.states),
                        .sent = reinterpret_cast<std::uint32_t*>(workspace + handover.sent),
@@ -140,7 +140,8 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
                        .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
                        .ended = reinterpret_cast<std::uint32_t*>(workspace + handover.ended),
                        .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts),
-                       .unproven = waits ? nullptr : unproven};
+                       .unproven = leaves ? unproven : nullptr};
+    params.unproven = plan.config.unproven;
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
     params.max_warm_up = plan.config.warm_up_tokens / kChunk;
     if (!p.is_varlen()) params.balance = balance_equal_chains(p, plan.config);
@@ -151,13 +152,14 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
   return params;
 }
 
-Result<FusedParams> bind_left(const FusedParams& fused, const Plan& split, const Tensors& t,
-                              const FusedEnd& fused_end) {
-  FusedParams params = fused;
-  params.chains = fused.handover.unproven;
-  params.fused_end = fused_end;
+Result<FusedThenSplitParams> bind_both(const FusedParams& fused, const Plan& plan,
+                                       const Tensors& t) {
+  FusedThenSplitParams both{.fused = fused, .split = fused};
+  FusedParams& params = both.split;
   params.handover = {};
   params.max_warm_up = 0;
+  Plan split = plan;
+  split.config = split_part(plan.config);
   Status status;
   if (params.loads == Transfer::kBox) {
     status = encode_map(boxed_values(split, t, params), split.problem);
@@ -166,7 +168,7 @@ Result<FusedParams> bind_left(const FusedParams& fused, const Plan& split, const
     status = encode_map(boxed_out(split, t, params), split.problem);
   }
   if (!status.ok()) return status;
-  return params;
+  return both;
 }
 
 }  // namespace flash_kda::cuda::sm90

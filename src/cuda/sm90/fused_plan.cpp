@@ -33,9 +33,10 @@ constexpr std::int64_t kShortChain = 8;
 // multiprocessor (0.43 ms for 96 heads of 8192 tokens on 132), and what comes once.
 constexpr double kPrepareCycles = 127;
 constexpr double kTwoKernelStartCycles = 30000;
-// Where the two are as fast: the split form is one launch that finds nothing to do, where all is
-// proven, and the two kernels are four, 3 us more.
-constexpr double kSplitMayTake = 1.05;
+// How much longer than by two kernels chains without proof may take by the split form: where there
+// are none, those four launches take 7 us of 40 to 65, which a call with the split form does not
+// have.
+constexpr double kSplitMayTake = 1.25;
 // What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
 constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
@@ -176,14 +177,13 @@ Config config_of_few(const Problem& p, const PlanOptions& options, const DeviceL
   const double by_split = may_split(p, options, device)
                               ? split_cycles(p, limit_blocks(options, device))
                               : std::numeric_limits<double>::infinity();
-  const bool splits = by_split < kSplitMayTake * by_two_kernels;
   if (replays_pay(p, options, device, std::min(by_two_kernels, by_split))) {
     const Config fused = fused_config(p, options, device);
-    return splits && may_leave_to_split(p, options, device)
+    return by_split < kSplitMayTake * by_two_kernels && may_leave_to_split(p, options, device)
                ? leave_to_split(fused)
                : leave_to_two_kernels(fused, two_kernels);
   }
-  return splits ? fused_config(p, options, device, kSplitPanel) : two_kernels;
+  return by_split < by_two_kernels ? fused_config(p, options, device, kSplitPanel) : two_kernels;
 }
 
 }  // namespace
@@ -270,6 +270,7 @@ Config leave_to_two_kernels(Config config, const Config& two_kernels) {
 }
 
 Config leave_to_split(Config config) {
+  config.multiprocessors -= config.multiprocessors % 2;
   config.target += ", split";
   config.unproven = Unproven::kSplit;
   config.reason += "; chains without proof of their replays by pairs of multiprocessors";
@@ -298,7 +299,9 @@ Config split_part(const Config& both) {
 
 int count_blocks(const Problem& p, const Config& config) {
   const std::int64_t shares = count_shares(config);
-  return static_cast<int>(may_cut_chains(p, config) ? shares : std::min(count_items(p), shares));
+  const std::int64_t blocks = may_cut_chains(p, config) ? shares : std::min(count_items(p), shares);
+  // Pairs of blocks take what is left.
+  return static_cast<int>(config.unproven == Unproven::kSplit ? blocks + blocks % 2 : blocks);
 }
 
 HandoverLayout lay_out_handover(const Problem& p, const Config& config) {

@@ -8,6 +8,7 @@
 #include "cuda/sm90/config.hpp"
 #include "cuda/two_kernel/launch.hpp"
 #include "cuda/two_kernel/params.hpp"
+#include "flash_kda/prefill.hpp"
 
 namespace flash_kda::cuda::sm90 {
 
@@ -19,7 +20,7 @@ enum class Transfer : std::int32_t { kBox, kElements };
 struct CutCounts {
   std::uint32_t replayed = 0;  // zero or the caller's state, some chunks before their own
   std::uint32_t waited = 0;    // the state of the part before
-  std::uint32_t exact = 0;     // nothing: the chain is left to the two kernels
+  std::uint32_t exact = 0;     // nothing: the chain is left to the two kernels or the split form
 };
 
 // Where the left end of a share cuts a chain: its place in the list of chains, and whether the part
@@ -44,7 +45,7 @@ struct Handover {
   std::uint32_t* begun = nullptr;  // blocks that have begun
   std::uint32_t* ended = nullptr;  // and ended, all they write written; counted beside `unproven`
   CutCounts* counts = nullptr;
-  // Chains left to the two kernels, bit n * v_heads + head; null: parts without proof wait.
+  // Chains left to the two kernels, bit n * v_heads + head; null: none is.
   unsigned long long* unproven = nullptr;
 };
 
@@ -63,9 +64,13 @@ struct FusedParams {
   Balance balance = {};              // of chains of one length; packed ones are laid on the device
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
-  // Of the split form: if given, only these chains, once the launch before has ended.
-  ChainSet chains = nullptr;
-  FusedEnd fused_end = {};
+  Unproven unproven = Unproven::kWait;
+};
+
+// What is left by Unproven::kSplit, in the split form.
+struct FusedThenSplitParams {
+  FusedParams fused;
+  FusedParams split;
 };
 
 // Launched before the fused kernel if chains may be cut.
@@ -73,6 +78,10 @@ cudaError_t launch_find_shares(const FusedParams& params, int blocks, const Laun
 
 // `blocks` at most `items`; each stays on its SM.
 cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchContext& context);
+
+// The same with Unproven::kSplit: as clusters of two blocks, which take the chains that are left.
+cudaError_t launch_fused_then_split(const FusedThenSplitParams& params, int blocks,
+                                    const LaunchContext& context);
 
 // The split form: `clusters` of two blocks each, at most `items`.
 cudaError_t launch_split(const FusedParams& params, int clusters, const LaunchContext& context);

@@ -90,7 +90,9 @@ struct SharedPlan {
       kOutPlace + 16 * kStages;                                 // int32 by warp of the recurrence
   static constexpr std::uint32_t kProgress = kRound + 32;       // Progress, the same
   static constexpr std::uint32_t kChunks = kProgress + 8 * 16;  // uint32
-  static constexpr std::uint32_t kItems = (kChunks + 8 + 15) / 16 * 16;  // WorkItem [kListedItems]
+  static constexpr std::uint32_t kLeft = kChunks + 8;           // ChainSet's word
+  static constexpr std::uint32_t kItems = kLeft + 8;            // WorkItem [kListedItems]
+  static_assert(kLeft % 8 == 0 && kItems % 16 == 0);
   static constexpr std::uint32_t kItemBytes = 48;
   static constexpr std::uint32_t kBarrier = kItems + kListedItems * kItemBytes;
 
@@ -141,6 +143,11 @@ __device__ __forceinline__ volatile int& block_round(int recurrence_warp) {
 // How many chunks this block sees, once prepare has seen the last of them.
 __device__ __forceinline__ volatile std::uint32_t& block_chunks() {
   return *reinterpret_cast<volatile std::uint32_t*>(shared_block + SharedPlan::kChunks);
+}
+
+// Chains that this block has left out of its share, because a cut of theirs is not proven.
+__device__ __forceinline__ unsigned long long& block_left() {
+  return *reinterpret_cast<unsigned long long*>(shared_block + SharedPlan::kLeft);
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.

@@ -15,37 +15,33 @@ struct TakeScratch {
   ShareScratch sorting;
   std::int32_t block;
   std::int32_t leaves_head, leaves_tail;  // whether the chain of this end is left
-  unsigned long long unproven;
 };
 
-// Rounds that this block has when chains are taken in turns, in alternating direction.
-__device__ __forceinline__ int count_turns(int items) {
-  const int blocks = static_cast<int>(gridDim.x);
-  const int block = static_cast<int>(blockIdx.x);
-  const int full = items / blocks;
-  const int position = full % 2 == 0 ? block : blocks - 1 - block;
-  return full + (position < items % blocks ? 1 : 0);
+// Of this block, when all chains are taken in turns.
+__device__ __forceinline__ int count_own_rounds(const FusedParams& p) {
+  return count_rounds(p.items, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+}
+
+// The chain of a cut in a set of chains; of no cut, no bit.
+__device__ __forceinline__ unsigned long long bit_of_cut(const FusedParams& p, CutPlace cut,
+                                                         const std::uint16_t* order) {
+  if (!cut.exists()) return 0;
+  const WorkItem chain = make_chain(p, order, cut.place());
+  return 1ull << (chain.n * p.inputs.v_heads + chain.head);
 }
 
 // What the first block tells: the kernels after this one which chains are left to them, and whoever
 // asks how many parts were replayed, waited or were left. `cut`: that of block number threadIdx.x.
 // By all threads.
 __device__ __forceinline__ void tell_cuts(const FusedParams& p, CutPlace cut, bool leaves,
-                                          TakeScratch& scratch, const std::uint16_t* order) {
+                                          const std::uint16_t* order) {
   CutCounts counts;
   counts.replayed = static_cast<unsigned>(__syncthreads_count(cut.is_proven()));
   counts.waited = static_cast<unsigned>(__syncthreads_count(cut.is_unproven()));
   unsigned long long chains = 0;
   if (leaves && counts.waited > 0) {
-    unsigned long long bit = 0;
-    if (cut.exists()) {
-      const WorkItem chain = make_chain(p, order, cut.place());
-      bit = 1ull << (chain.n * p.inputs.v_heads + chain.head);
-    }
-    if (cut.is_unproven()) atomicOr(&scratch.unproven, bit);
-    __syncthreads();
-    chains = scratch.unproven;
-    const bool is_left = (chains & bit) != 0;
+    chains = block_left();
+    const bool is_left = (chains & bit_of_cut(p, cut, order)) != 0;
     counts.exact = static_cast<unsigned>(__syncthreads_count(is_left));
     counts.replayed = static_cast<unsigned>(__syncthreads_count(cut.exists() && !is_left));
     counts.waited = 0;
@@ -55,10 +51,13 @@ __device__ __forceinline__ void tell_cuts(const FusedParams& p, CutPlace cut, bo
   if (p.handover.unproven != nullptr) store_release(p.handover.unproven, chains);
 }
 
-// A chain with a cut that is not proven is left to the two kernels: no part of it is run here. By
-// all threads, of which each has one of all cuts; has a barrier at its end.
-__device__ __forceinline__ void leave_unproven(CutPlace cut, TakeScratch& scratch, Share& share) {
+// A chain with a cut that is not proven is left to what comes after: no part of it is run in this
+// share. By all threads, of which each has one of all cuts; has a barrier at its end.
+__device__ __forceinline__ void leave_unproven(const FusedParams& p, CutPlace cut,
+                                               const std::uint16_t* order, TakeScratch& scratch,
+                                               Share& share) {
   if (cut.is_unproven()) {
+    atomicOr(&block_left(), bit_of_cut(p, cut, order));
     if (share.head_chunks > 0 && cut.place() == share.end) atomicOr(&scratch.leaves_head, 1);
     if (share.tail_skip > 0 && cut.place() == share.begin - 1) atomicOr(&scratch.leaves_tail, 1);
   }
@@ -92,7 +91,7 @@ __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& sc
                                            Share& share) {
   const int thread = static_cast<int>(threadIdx.x);
   // Where nobody waits for another block, any number will do, and none has to be asked for.
-  const bool waits = p.handover.unproven == nullptr || p.states_in_place != 0 ||
+  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
                      p.balance.layout != Layout::kReplayed;
   if (!waits) {
     constexpr int kPieces = sizeof(Share) / sizeof(uint4);
@@ -111,7 +110,7 @@ __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& sc
     sync_cluster();
   }
   if (thread != scratch.block) return;
-  if (own.layout == Layout::kWhole) own.rounds = count_turns(p.items);
+  if (own.layout == Layout::kWhole) own.rounds = count_own_rounds(p);
   share = own;
   share.block = thread;
 }
@@ -122,11 +121,12 @@ template <int kBlocksOfShare = 1>
 __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& scratch,
                                            std::uint16_t* order, Share& share) {
   const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) block_left() = 0;
   if (is_sorted(p.sequences)) sort_sequences(p.sequences, scratch.sorting, order);
   if (p.handover.states == nullptr) {
     if (thread == 0) {
       share = {};
-      share.rounds = count_turns(p.items);
+      share.rounds = count_own_rounds(p);
     }
     return;
   }
@@ -134,14 +134,13 @@ __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& sc
   if (thread < static_cast<int>(gridDim.x)) cut = p.handover.cuts[thread];
   if (thread == 0) {
     scratch.leaves_head = scratch.leaves_tail = 0;
-    scratch.unproven = 0;
   }
   load_share<kBlocksOfShare>(p, scratch, share);
   const bool all_proven = __syncthreads_or(cut.is_unproven()) == 0;
-  const bool leaves = p.handover.unproven != nullptr && share.layout == Layout::kReplayed;
-  if (leaves && !all_proven) leave_unproven(cut, scratch, share);
+  const bool leaves = p.unproven != Unproven::kWait && share.layout == Layout::kReplayed;
+  if (leaves && !all_proven) leave_unproven(p, cut, order, scratch, share);
   const bool tells = kBlocksOfShare == 1 || cluster_rank() == 0;
-  if (share.block == 0 && tells) tell_cuts(p, cut, leaves, scratch, order);
+  if (share.block == 0 && tells) tell_cuts(p, cut, leaves, order);
 }
 
 }  // namespace flash_kda::cuda::sm90

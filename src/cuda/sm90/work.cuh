@@ -42,12 +42,16 @@ __device__ __forceinline__ int block_index() {
 }
 
 // Position of the chain of round `round` in the list, in which the heads of a sequence are
-// neighbours, for blocks that take chains in turns. Directions alternate, so that who got the
+// neighbours, for `blocks` that take chains in turns. Directions alternate, so that who got the
 // longest of one round gets the shortest of the next.
-__device__ __forceinline__ int place_in_round(int round) {
-  const int block = block_index();
-  const int blocks = static_cast<int>(gridDim.x);
+__device__ __forceinline__ int place_in_round(int round, int block, int blocks) {
   return round * blocks + (round % 2 == 0 ? block : blocks - 1 - block);
+}
+// Rounds that one of them has.
+__device__ __forceinline__ int count_rounds(int items, int block, int blocks) {
+  const int full = items / blocks;
+  const int position = place_in_round(full, block, blocks) - full * blocks;
+  return full + (position < items % blocks ? 1 : 0);
 }
 
 // All of sequence n for one head.
@@ -77,7 +81,10 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
 __device__ __forceinline__ WorkItem find_item(const FusedParams& p, const std::uint16_t* order,
                                               int round) {
   const Share& share = block_share();
-  if (share.layout == Layout::kWhole) return make_chain(p, order, place_in_round(round));
+  if (share.layout == Layout::kWhole) {
+    return make_chain(p, order,
+                      place_in_round(round, block_index(), static_cast<int>(gridDim.x)));
+  }
   const bool is_between = share.end < share.begin;  // both ends in one chain
   const bool is_head = is_between || (round == 0 && share.head_chunks > 0);
   const int whole = share.begin + round - (share.head_chunks > 0 ? 1 : 0);
