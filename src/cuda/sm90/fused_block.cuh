@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/sm90/begin_block.cuh"
+#include "cuda/sm90/io_roles.cuh"
 #include "cuda/sm90/rehearsal.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -27,8 +28,7 @@ __device__ __forceinline__ void init_fused_barriers(std::uint32_t shared) {
   arrive_at(shared + SharedPlan::kPassed);
 }
 
-// Everything before the roles. What does not depend on the kernel in front comes first: it is still
-// running on other multiprocessors.
+// Everything before the roles.
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
   const std::uint32_t shared = shared_address(shared_block);
@@ -37,13 +37,18 @@ __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
     block_chunks() = ~0u;  // until prepare has seen the last
   }
   if (threadIdx.x == 32) prefetch_maps(p);
-  // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
-  if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
+  const auto clear = [&] {
+    // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
+    clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
+    if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
+  };
+  // While the kernel before ends; or, if that is the one that finds shares, while this block's
+  // comes from L2: that kernel leaves no room for this one, so it has ended.
+  if (p.handover.states == nullptr) clear();
   wait_for_previous_kernel();
-  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
-  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
+  take_share<1>(p, block_order(), block_share(), clear);
   __syncthreads();
+  if (threadIdx.x < 32) load_early<kKeeps>(p, shared);
   list_items(p, block_order());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();

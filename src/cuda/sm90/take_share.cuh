@@ -17,6 +17,12 @@ struct TakeScratch {
   std::int32_t leaves_head, leaves_tail;  // whether the chain of this end is left
 };
 
+// Where outputs will be: the stages may be filled before a share is taken.
+__device__ __forceinline__ TakeScratch& take_scratch() {
+  static_assert(SharedPlan::kOut + sizeof(TakeScratch) <= SharedPlan::kPartial);
+  return *reinterpret_cast<TakeScratch*>(shared_block + SharedPlan::kOut);
+}
+
 // Of this block, when all chains are taken in turns.
 __device__ __forceinline__ int count_own_rounds(const FusedParams& p) {
   return count_rounds(p.items, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
@@ -85,41 +91,13 @@ __device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& 
   }
 }
 
-// The share of this block, read after a barrier.
-template <int kBlocksOfShare>
-__device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& scratch,
-                                           Share& share) {
-  const int thread = static_cast<int>(threadIdx.x);
-  // Where nobody waits for another block, any number will do, and none has to be asked for.
-  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
-                     p.balance.layout != Layout::kReplayed;
-  if (!waits) {
-    constexpr int kPieces = sizeof(Share) / sizeof(uint4);
-    if (thread < kPieces) {
-      reinterpret_cast<uint4*>(&share)[thread] =
-          reinterpret_cast<const uint4*>(p.handover.shares + blockIdx.x)[thread];
-    }
-    return;
-  }
-  Share own = {};  // of block number `thread`
-  if (thread < static_cast<int>(gridDim.x)) own = p.handover.shares[thread];
-  if (thread == 0) take_number<kBlocksOfShare>(p, scratch.block);
-  if constexpr (kBlocksOfShare == 1) {
-    __syncthreads();
-  } else {
-    sync_cluster();
-  }
-  if (thread != scratch.block) return;
-  if (own.layout == Layout::kWhole) own.rounds = count_own_rounds(p);
-  share = own;
-  share.block = thread;
-}
-
 // By all threads of the block, or of both blocks of a cluster that share the work of one; `share`
-// and `order` are read after the next block-wide barrier.
-template <int kBlocksOfShare = 1>
-__device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& scratch,
-                                           std::uint16_t* order, Share& share) {
+// and `order` are read after the next block-wide barrier. meanwhile() is called while what another
+// kernel has found is on its way.
+template <int kBlocksOfShare, typename Meanwhile>
+__device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* order, Share& share,
+                                           Meanwhile meanwhile) {
+  TakeScratch& scratch = take_scratch();
   const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) block_left() = 0;
   if (is_sorted(p.sequences)) sort_sequences(p.sequences, scratch.sorting, order);
@@ -130,12 +108,31 @@ __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& sc
     }
     return;
   }
+  const int blocks = static_cast<int>(gridDim.x);
+  // Where nobody waits for another block, any number will do, and none has to be asked for.
+  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
+                     p.balance.layout != Layout::kReplayed;
   CutPlace cut;
-  if (thread < static_cast<int>(gridDim.x)) cut = p.handover.cuts[thread];
+  if (thread < blocks) cut = p.handover.cuts[thread];
+  Share taken = {};  // where it waits, that of block number `thread`
+  if (waits ? thread < blocks : thread == 0) {
+    taken = p.handover.shares[waits ? thread : static_cast<int>(blockIdx.x)];
+  }
+  meanwhile();
   if (thread == 0) {
     scratch.leaves_head = scratch.leaves_tail = 0;
+    if (waits) take_number<kBlocksOfShare>(p, scratch.block);
   }
-  load_share<kBlocksOfShare>(p, scratch, share);
+  if (waits) {
+    if constexpr (kBlocksOfShare == 1) {
+      __syncthreads();
+    } else {
+      sync_cluster();
+    }
+    if (taken.layout == Layout::kWhole) taken.rounds = count_own_rounds(p);
+    taken.block = thread;
+  }
+  if (thread == (waits ? scratch.block : 0)) share = taken;
   const bool all_proven = __syncthreads_or(cut.is_unproven()) == 0;
   const bool leaves = p.unproven != Unproven::kWait && share.layout == Layout::kReplayed;
   if (leaves && !all_proven) leave_unproven(p, cut, order, scratch, share);

@@ -153,18 +153,33 @@ __device__ __forceinline__ void store_effects(const FusedParams& p, const GateHe
   }
 }
 
-// Tokens end - 1, end - 2, ... to places 0, 1, ... of the scratch. A warp a token.
-__device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkItem& chain, int end,
-                                               int tokens, WarmUpScratch& scratch) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  RawTokens raw;
-  load_tokens(p, chain, end, warp, tokens, raw);  // first of all: everything else waits for it
+// What a lane loads of the first tokens and of their head.
+struct RawWindows {
+  RawTokens tokens;
+  float a_log;
+  float bias[kLaneChannels];
+};
+__device__ __forceinline__ RawWindows load_windows(const FusedParams& p, const WorkItem& chain,
+                                                   int end, int tokens) {
+  RawWindows raw;
+  load_tokens(p, chain, end, static_cast<int>(threadIdx.x) / 32, tokens, raw.tokens);
+  raw.a_log = load_a_log(p.inputs, chain.head);
   const std::int64_t channel =
       static_cast<std::int64_t>(chain.head) * kDim + lane_index() * kLaneChannels;
-  float bias[kLaneChannels];
 #pragma unroll
-  for (int i = 0; i < kLaneChannels; ++i) bias[i] = load_bias(p.inputs, channel + i);
-  const GateHead gate = make_gate_head(p.inputs, chain.head);
+  for (int i = 0; i < kLaneChannels; ++i) raw.bias[i] = load_bias(p.inputs, channel + i);
+  return raw;
+}
+
+// Tokens end - 1, end - 2, ... to places 0, 1, ... of the scratch. A warp a token, the first of
+// which are loaded.
+__device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkItem& chain, int end,
+                                               int tokens, const RawWindows& loaded,
+                                               WarmUpScratch& scratch) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const GateHead gate = gate_from_a_log(p.inputs, loaded.a_log);
+  const auto& bias = loaded.bias;
+  RawTokens raw = loaded.tokens;
   constexpr int kStep = kBatch * (kThreads / 32);
 #pragma unroll 1
   for (int first = warp; first < tokens; first += kStep) {
@@ -198,13 +213,14 @@ __device__ __forceinline__ TokenEffect<kLaneChannels> load_effect(const WarmUpSc
           .beta = scalars.y};
 }
 
-// A bound of what the window keeps of a state. By a warp: a chain of sums over the channels, while
-// the next token is loaded.
-__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window) {
+// A bound of what `tokens` of a window, the latest, keep of a state. By a warp: a chain of sums over
+// the channels, while the next token is loaded.
+__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window,
+                                              int tokens) {
   auto bound = begin_window<kLaneChannels>();
-  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + kWindow - 1);
+  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + tokens - 1);
 #pragma unroll 2
-  for (int i = kWindow - 1; i >= 0; --i) {
+  for (int i = tokens - 1; i >= 0; --i) {
     const auto next = load_effect(scratch, window * kWindow + max(i - 1, 0));
     carry_bound(token, BoundOfSum(), bound);
     token = next;
@@ -214,26 +230,41 @@ __device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int 
 
 // The number of chunks before token `cut` of a chain over which no more than kWarmUpLeft of any
 // state is left, or 0 if `chunks` are not enough for a proof. By all threads.
+//
+// Begins with a rehearsal (rehearsal.cuh), of tokens that are zero and of two of them in a window,
+// while the first are on their way.
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
                                             int chunks, WarmUpScratch& scratch) {
   const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
+  const RawWindows first = load_windows(p, chain, cut, kFirstWindows * kWindow);
+  RawWindows raw = {};
+  bool rehearses = true;
   float left = 1.0f;
   int begin = 0;
 #pragma unroll 1
   while (begin < windows) {
     const int count = min(begin == 0 ? kFirstWindows : kOtherWindows, windows - begin);
-    prepare_tokens(p, chain, cut - begin * kWindow, count * kWindow, scratch);
+    prepare_tokens(p, chain, cut - begin * kWindow, count * kWindow, raw, scratch);
     __syncthreads();
     if (warp < count) {
-      const float norm = bound_window(scratch, warp);
+      const float norm = bound_window(scratch, warp, rehearses ? 2 : kWindow);
       if (lane_index() == 0) scratch.norms[begin + warp] = norm;
     }
     __syncthreads();
+    if (rehearses) {
+      rehearses = false;
+      raw = first;
+      continue;
+    }
     const int end = begin + count;
     while (begin < end) {
       for (int i = 0; i < kWindowsPerChunk; ++i) left *= scratch.norms[begin++];
       if (left <= kWarmUpLeft) return begin / kWindowsPerChunk;
+    }
+    if (begin < windows) {
+      raw = load_windows(p, chain, cut - begin * kWindow,
+                         min(kOtherWindows, windows - begin) * kWindow);
     }
   }
   return 0;

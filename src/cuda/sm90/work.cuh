@@ -112,10 +112,11 @@ __device__ __forceinline__ WorkItem& listed_item(int round) {
   static_assert(sizeof(WorkItem) == SharedPlan::kItemBytes);
   return reinterpret_cast<WorkItem*>(shared_block + SharedPlan::kItems)[round];
 }
-// By all threads, once the share is there; the list is read after the next block-wide barrier.
+// By all threads, once the share is there; the list is read after the next block-wide barrier. Those
+// of the second warp do it: the first has boxes to load (load_early).
 __device__ __forceinline__ void list_items(const FusedParams& p, const std::uint16_t* order) {
-  const int round = static_cast<int>(threadIdx.x);
-  if (round < kListedItems && round < block_share().rounds) {
+  const int round = static_cast<int>(threadIdx.x) - 32;
+  if (round >= 0 && round < kListedItems && round < block_share().rounds) {
     listed_item(round) = find_item(p, order, round);
   }
 }
