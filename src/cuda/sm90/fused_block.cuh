@@ -2,7 +2,6 @@
 #pragma once
 
 #include "cuda/sm90/begin_block.cuh"
-#include "cuda/sm90/io_roles.cuh"
 #include "cuda/sm90/rehearsal.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -47,9 +46,6 @@ __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
   if (p.handover.states == nullptr) clear();
   wait_for_previous_kernel();
   take_share<1>(p, block_order(), block_share(), clear);
-  __syncthreads();
-  if (threadIdx.x < 32) load_early<kKeeps>(p, shared);
-  list_items(p, block_order());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
   release_next_kernel();  // which looks at once for chains that are left to it

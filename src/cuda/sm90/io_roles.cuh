@@ -82,31 +82,6 @@ __device__ __forceinline__ void load_chunk(const FusedParams& p, const WorkItem&
   }
 }
 
-// The first chunks of a block, of its first item, are on their way before its roles begin: until a
-// role has come to its first load, its instructions have to be fetched, 2.4 us on an H200. Not
-// those of a rehearsal's stages; nor with checkpoints, where an item's chunks are not one after
-// the other.
-inline constexpr int kEarlyChunks = kFirstRehearsedStage;
-
-template <Keeps kKeeps>
-__device__ __forceinline__ std::uint32_t count_early(const FusedParams& p, const WorkItem& item) {
-  if (kKeeps != Keeps::kFinalState || p.loads != Transfer::kBox) return 0;
-  return static_cast<std::uint32_t>(min(kEarlyChunks, item.chunks()));
-}
-
-// By the warp that will run the transfers, once the share is there.
-template <Keeps kKeeps>
-__device__ __forceinline__ void load_early(const FusedParams& p, std::uint32_t shared) {
-  if (block_share().rounds == 0) return;
-  const WorkItem item = find_item(p, block_order(), 0);
-  const std::uint32_t early = count_early<kKeeps>(p, item);
-#pragma unroll 1
-  for (std::uint32_t c = 0; c < early; ++c) {
-    load_chunk(p, item, static_cast<int>(c), shared + SharedPlan::kStage + c * StagePlan::kBytes,
-               shared + SharedPlan::kRaw + 8 * c);
-  }
-}
-
 // A box would overwrite what follows the sequence, so the rows of a tail leave one by one.
 __device__ __forceinline__ void store_rows(const RowTensor& tensor, const BoxPlace& at, int tokens,
                                            std::uint32_t tile) {
@@ -144,8 +119,6 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
-  const std::uint32_t early =
-      block_share().rounds > 0 ? count_early<kKeeps>(p, listed_item(0)) : 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
 #pragma unroll 1
     for (int c = 0; c < item.chunks(); ++c, ++count) {
@@ -153,11 +126,9 @@ __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_
       if (kRehearses<kForm, kKeeps> && count == kFirstRehearsedStage) {
         wait_at(shared + SharedPlan::kRehearsed, 0);
       }
-      if (count >= early) {
-        wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
-        load_chunk(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
-                   shared + SharedPlan::kRaw + 8 * turn.slot);
-      }
+      wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
+      load_chunk(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
+                 shared + SharedPlan::kRaw + 8 * turn.slot);
       OutPlace done = {};
       if (count >= kStages) done = out_place(turn.slot);
       __syncwarp();

@@ -153,33 +153,18 @@ __device__ __forceinline__ void store_effects(const FusedParams& p, const GateHe
   }
 }
 
-// What a lane loads of the first tokens and of their head.
-struct RawWindows {
-  RawTokens tokens;
-  float a_log;
-  float bias[kLaneChannels];
-};
-__device__ __forceinline__ RawWindows load_windows(const FusedParams& p, const WorkItem& chain,
-                                                   int end, int tokens) {
-  RawWindows raw;
-  load_tokens(p, chain, end, static_cast<int>(threadIdx.x) / 32, tokens, raw.tokens);
-  raw.a_log = load_a_log(p.inputs, chain.head);
+// Tokens end - 1, end - 2, ... to places 0, 1, ... of the scratch. A warp a token.
+__device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkItem& chain, int end,
+                                               int tokens, WarmUpScratch& scratch) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  RawTokens raw;
+  load_tokens(p, chain, end, warp, tokens, raw);  // first of all: everything else waits for it
   const std::int64_t channel =
       static_cast<std::int64_t>(chain.head) * kDim + lane_index() * kLaneChannels;
+  float bias[kLaneChannels];
 #pragma unroll
-  for (int i = 0; i < kLaneChannels; ++i) raw.bias[i] = load_bias(p.inputs, channel + i);
-  return raw;
-}
-
-// Tokens end - 1, end - 2, ... to places 0, 1, ... of the scratch. A warp a token, the first of
-// which are loaded.
-__device__ __forceinline__ void prepare_tokens(const FusedParams& p, const WorkItem& chain, int end,
-                                               int tokens, const RawWindows& loaded,
-                                               WarmUpScratch& scratch) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const GateHead gate = gate_from_a_log(p.inputs, loaded.a_log);
-  const auto& bias = loaded.bias;
-  RawTokens raw = loaded.tokens;
+  for (int i = 0; i < kLaneChannels; ++i) bias[i] = load_bias(p.inputs, channel + i);
+  const GateHead gate = make_gate_head(p.inputs, chain.head);
   constexpr int kStep = kBatch * (kThreads / 32);
 #pragma unroll 1
   for (int first = warp; first < tokens; first += kStep) {
@@ -213,14 +198,13 @@ __device__ __forceinline__ TokenEffect<kLaneChannels> load_effect(const WarmUpSc
           .beta = scalars.y};
 }
 
-// A bound of what `tokens` of a window, the latest, keep of a state. By a warp: a chain of sums over
-// the channels, while the next token is loaded.
-__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window,
-                                              int tokens) {
+// A bound of what the window keeps of a state. By a warp: a chain of sums over the channels, while
+// the next token is loaded.
+__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window) {
   auto bound = begin_window<kLaneChannels>();
-  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + tokens - 1);
+  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + kWindow - 1);
 #pragma unroll 2
-  for (int i = tokens - 1; i >= 0; --i) {
+  for (int i = kWindow - 1; i >= 0; --i) {
     const auto next = load_effect(scratch, window * kWindow + max(i - 1, 0));
     carry_bound(token, BoundOfSum(), bound);
     token = next;
@@ -229,55 +213,51 @@ __device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int 
 }
 
 // The number of chunks before token `cut` of a chain over which no more than kWarmUpLeft of any
-// state is left, or 0 if `chunks` are not enough for a proof. By all threads.
-//
-// Begins with a rehearsal (rehearsal.cuh), of tokens that are zero and of two of them in a window,
-// while the first are on their way.
+// state is left, or 0 if `chunks` are not enough for a proof. By all threads; beside() by a warp
+// that has no window at first.
+template <typename Beside>
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
-                                            int chunks, WarmUpScratch& scratch) {
+                                            int chunks, WarmUpScratch& scratch, Beside beside) {
   const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  const RawWindows first = load_windows(p, chain, cut, kFirstWindows * kWindow);
-  RawWindows raw = {};
-  bool rehearses = true;
   float left = 1.0f;
   int begin = 0;
 #pragma unroll 1
   while (begin < windows) {
     const int count = min(begin == 0 ? kFirstWindows : kOtherWindows, windows - begin);
-    prepare_tokens(p, chain, cut - begin * kWindow, count * kWindow, raw, scratch);
+    prepare_tokens(p, chain, cut - begin * kWindow, count * kWindow, scratch);
     __syncthreads();
     if (warp < count) {
-      const float norm = bound_window(scratch, warp, rehearses ? 2 : kWindow);
+      const float norm = bound_window(scratch, warp);
       if (lane_index() == 0) scratch.norms[begin + warp] = norm;
+    } else if (begin == 0 && warp == kFirstWindows) {
+      beside();
     }
     __syncthreads();
-    if (rehearses) {
-      rehearses = false;
-      raw = first;
-      continue;
-    }
     const int end = begin + count;
     while (begin < end) {
       for (int i = 0; i < kWindowsPerChunk; ++i) left *= scratch.norms[begin++];
       if (left <= kWarmUpLeft) return begin / kWindowsPerChunk;
     }
-    if (begin < windows) {
-      raw = load_windows(p, chain, cut - begin * kWindow,
-                         min(kOtherWindows, windows - begin) * kWindow);
-    }
   }
   return 0;
 }
 
-// Decides for the tail of a share. By all threads; complete for all of them.
+// Decides for the tail of a share. By all threads; complete for all of them. One warp calls
+// beside().
+template <typename Beside>
 __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScratch& scratch,
-                                               const std::uint16_t* order, Share& share) {
+                                               const std::uint16_t* order, Share& share,
+                                               Beside beside) {
   static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
-  if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
+  if (share.layout != Layout::kReplayed || share.tail_skip == 0) {
+    if (threadIdx.x < 32) beside();
+    return;
+  }
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
-  const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
+  const int most = min(share.tail_skip, p.max_warm_up);
+  const int chunks = find_warm_up(p, chain, cut, most, scratch, beside);
   if (chunks > 0) {
     share.tail_source = Source::kZero;
     share.tail_replay = chunks;

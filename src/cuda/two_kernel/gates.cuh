@@ -19,14 +19,9 @@ struct GateHead {
   float bound;  // lower_bound in log2 units
 };
 
-__device__ __forceinline__ float load_a_log(const TokenInputs& in, std::int64_t head) {
-  return in.A_log != nullptr ? in.A_log[head] : 0.0f;
-}
-__device__ __forceinline__ GateHead gate_from_a_log(const TokenInputs& in, float a_log) {
-  return {in.gate.kind, exp2_approx(kLog2e * a_log), in.gate.lower_bound * kLog2e};
-}
 __device__ __forceinline__ GateHead make_gate_head(const TokenInputs& in, std::int64_t head) {
-  return gate_from_a_log(in, load_a_log(in, head));
+  const float a_log = in.A_log != nullptr ? in.A_log[head] : 0.0f;
+  return {in.gate.kind, exp2_approx(kLog2e * a_log), in.gate.lower_bound * kLog2e};
 }
 
 // dt_bias of element `at` of [HV, K].
