@@ -70,7 +70,7 @@ __device__ __forceinline__ void load_chunk(const FusedParams& p, const WorkItem&
                                            std::uint32_t stage, std::uint32_t raw) {
   const ChunkPlace at(p, item, c);
   if (p.loads == Transfer::kBox) {
-    if (lane_index() == 0) {
+    if (is_leader()) {
       arrive_expecting_at(raw, StagePlan::kRawBytes);
       load_boxes(p, at, stage, raw);
       load_box(stage + StagePlan::kValue, p.v_map, at.of_v, 0, raw);
@@ -103,7 +103,7 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
   const std::uint32_t tile = shared + SharedPlan::kOut + turn.slot * kTokenTile;
   wait_at(shared + SharedPlan::kOutFull + 8 * turn.slot, turn.parity);
   if (place.tokens == kChunk && p.stores == Transfer::kBox) {
-    if (lane_index() == 0) {
+    if (is_leader()) {
       store_box(p.out_map, place.at, 0, tile);
       commit_stores();
       wait_stores_read();
@@ -145,7 +145,7 @@ __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_
   for (std::uint32_t i = first; i < count; ++i) {
     store_chunk(p, shared, i, out_place(Turn<kStages>(i).slot));
   }
-  if (lane_index() == 0) wait_stores();
+  if (is_leader()) wait_stores();
   if (p.handover.unproven == nullptr) return;
   // For kernels that do not wait for this one (begin_chains).
   if (block_share().rounds > 0) {

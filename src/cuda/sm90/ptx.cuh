@@ -158,6 +158,21 @@ __device__ __forceinline__ void shrink_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
+// One lane of the whole warp, always the same. For a branch that ptxas would not otherwise know to
+// have one lane, it puts every TMA instruction into a loop over lanes: 85 instructions instead of
+// 28 for the boxes of a chunk.
+__device__ __forceinline__ bool is_leader() {
+  std::uint32_t leads;
+  asm volatile(
+      "{\n"
+      ".reg .pred leads;\n"
+      "elect.sync _|leads, 0xffffffff;\n"
+      "selp.u32 %0, 1, 0, leads;\n"
+      "}"
+      : "=r"(leads));
+  return leads != 0;
+}
+
 // --- TMA: boxes of [2 halves of 64 channels][32 tokens] of one head, or of one half from `half`.
 
 struct BoxPlace {

@@ -130,7 +130,7 @@ __device__ __forceinline__ void load_half_values(const FusedParams& p, std::uint
   const std::uint32_t tile = shared + SplitPlan::kValues + turn.slot * kHalfTile;
   const std::uint32_t full = shared + SplitPlan::kValueFull + 8 * turn.slot;
   if (place.tokens == kChunk && p.loads == Transfer::kBox) {
-    if (lane_index() == 0) {
+    if (is_leader()) {
       arrive_expecting_at(full, kHalfTile);
       load_box(tile, p.v_map, place.at, rank, full);
     }
@@ -150,7 +150,7 @@ __device__ __forceinline__ void store_half_chunk(const FusedParams& p, std::uint
   const bool by_box = place.outputs == kChunk && p.stores == Transfer::kBox;
   if (!by_box) store_half_rows(p.out, place, tile, rank);
   __syncwarp();
-  if (lane_index() == 0) {
+  if (is_leader()) {
     if (by_box) store_box(p.out_map, place.at, rank, tile);
     commit_stores();
     const std::uint32_t empty = shared + SharedPlan::kEmpty + 8 * OwnTurn(count / 2).slot;
@@ -199,7 +199,7 @@ __device__ __forceinline__ void run_split_values(const FusedParams& p, std::uint
   for (std::uint32_t n = count; n < count + kValueSlots; ++n) {
     step_values(p, shared, n, count, rank);
   }
-  if (lane_index() == 0) wait_stores();
+  if (is_leader()) wait_stores();
 }
 
 // --- scalars, prepare
@@ -270,7 +270,7 @@ __device__ __forceinline__ void load_own_chunk(const FusedParams& p, const WorkI
                                                std::uint32_t stage, std::uint32_t raw) {
   const ChunkPlace at(p, item, c);
   if (p.loads == Transfer::kBox) {
-    if (lane_index() == 0) {
+    if (is_leader()) {
       arrive_expecting_at(raw, 3 * kTokenTile);
       load_boxes(p, at, stage, raw);
     }
@@ -340,7 +340,7 @@ __device__ __forceinline__ void run_split_inverse(const FusedParams& p, std::uin
       const OwnTurn before(i - kSentStages);
       wait_for_both_at(shared + SharedPlan::kEmpty + 8 * before.slot, before.parity);
     }
-    if (lane == 0) {
+    if (is_leader()) {
       arrive_expecting_at_peer(in_peer(shared + SplitPlan::kSentReady + 8 * SentTurn(i).slot),
                                StagePlan::kOperandBytes);
       send_bytes(shared, i, 0, StagePlan::kInverse);
@@ -358,7 +358,7 @@ __device__ __forceinline__ void run_split_inverse(const FusedParams& p, std::uin
     }
     __syncwarp();
     wait_at(shared + SharedPlan::kReady + 8 * turn.slot, turn.parity);  // scores of queries too
-    if (lane == 0) send_bytes(shared, i, StagePlan::kInverse, StagePlan::kOperandBytes);
+    if (is_leader()) send_bytes(shared, i, StagePlan::kInverse, StagePlan::kOperandBytes);
     __syncwarp();
   });
 }
