@@ -27,7 +27,8 @@ __device__ __forceinline__ void init_fused_barriers(std::uint32_t shared) {
   arrive_at(shared + SharedPlan::kPassed);
 }
 
-// Everything before the roles.
+// Everything before the roles. What does not depend on the kernel in front comes first: it is still
+// running on other multiprocessors.
 template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
   const std::uint32_t shared = shared_address(shared_block);
@@ -36,16 +37,11 @@ __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
     block_chunks() = ~0u;  // until prepare has seen the last
   }
   if (threadIdx.x == 32) prefetch_maps(p);
-  const auto clear = [&] {
-    // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-    clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
-    if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
-  };
-  // While the kernel before ends; or, if that is the one that finds shares, while this block's
-  // comes from L2: that kernel leaves no room for this one, so it has ended.
-  if (p.handover.states == nullptr) clear();
+  // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
+  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
+  if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
   wait_for_previous_kernel();
-  take_share<1>(p, block_order(), block_share(), clear);
+  take_share<1>(p, block_order(), block_share());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
   release_next_kernel();  // which looks at once for chains that are left to it

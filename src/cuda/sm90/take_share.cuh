@@ -106,11 +106,10 @@ __device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& 
 }
 
 // By all threads of the block, or of both blocks of a cluster that share the work of one; `share`,
-// `order` and the list of items are read after the next block-wide barrier. meanwhile() is called
-// while what another kernel has found is on its way.
-template <int kBlocksOfShare, typename Meanwhile>
-__device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* order, Share& share,
-                                           Meanwhile meanwhile) {
+// `order` and the list of items are read after the next block-wide barrier.
+template <int kBlocksOfShare>
+__device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* order,
+                                           Share& share) {
   TakeScratch& scratch = take_scratch();
   const int thread = static_cast<int>(threadIdx.x);
   const int blocks = static_cast<int>(gridDim.x);
@@ -136,7 +135,6 @@ __device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* 
     taken = p.handover.shares[waits ? thread : static_cast<int>(blockIdx.x)];
   }
   if (!waits) piece.load(p, static_cast<int>(blockIdx.x));
-  meanwhile();
   if (thread == 0) {
     scratch.leaves_head = scratch.leaves_tail = 0;
     if (waits) take_number<kBlocksOfShare>(p, scratch.block);
