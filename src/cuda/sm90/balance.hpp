@@ -74,27 +74,4 @@ struct alignas(16) Share {
   std::int32_t block;  // in the order of their start
 };
 
-// Where the state goes after the last chunk of a piece of work.
-enum class Sink : std::int32_t { kCaller, kBlock };
-
-// One sequence of one value head, or a part of it.
-struct alignas(16) WorkItem {
-  std::int32_t n;
-  std::int32_t head;
-  std::int32_t batch_row;
-  std::int32_t first;   // token within the row
-  std::int32_t begin;   // tokens of the sequence before it
-  std::int32_t length;  // tokens
-  Source source;
-  Sink sink;
-  std::int32_t replay;  // first chunks, whose outputs another block writes
-
-  FLASH_KDA_HOST_DEVICE int chunks() const { return (length + kChunk - 1) / kChunk; }
-  // Tokens of chunk c that exist.
-  FLASH_KDA_HOST_DEVICE int tokens(int c) const {
-    const int left = length - c * kChunk;
-    return left < kChunk ? left : kChunk;
-  }
-};
-
 }  // namespace flash_kda::cuda::sm90

@@ -137,7 +137,6 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
                        .sent = reinterpret_cast<std::uint32_t*>(workspace + handover.sent),
                        .shares = reinterpret_cast<Share*>(workspace + handover.shares),
                        .cuts = reinterpret_cast<CutPlace*>(workspace + handover.cuts),
-                       .items = reinterpret_cast<WorkItem*>(workspace + handover.items),
                        .begun = reinterpret_cast<std::uint32_t*>(workspace + handover.begun),
                        .ended = reinterpret_cast<std::uint32_t*>(workspace + handover.ended),
                        .counts = reinterpret_cast<CutCounts*>(workspace + handover.counts),

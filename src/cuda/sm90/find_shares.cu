@@ -19,21 +19,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (p.handover.unproven != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
     *p.handover.unproven = ~0ull;
   }
-  const int thread = static_cast<int>(threadIdx.x);
   Share share = find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order());
-  if (thread == 0) block_share() = share;
-  __syncthreads();
-  // By a warp that would wait: a block of the fused kernel would begin a microsecond later if it
-  // had to list them itself.
-  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share,
-                 [&] { list_items(p, block_order()); });
-  __syncthreads();
-  if (thread < kListedItems) {
-    WorkItem item = {};
-    if (thread < share.rounds) item = listed_item(thread);
-    if (thread == share.rounds - 1 && share.tail_skip > 0) begin_with_replay(share, item);
-    p.handover.items[blockIdx.x * kListedItems + thread] = item;
-  }
+  decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share);
+  const int thread = static_cast<int>(threadIdx.x);
   if (thread < kHandoverFlags) p.handover.sent[blockIdx.x * kHandoverFlags + thread] = 0;
   if (thread != 0) return;
   p.handover.shares[blockIdx.x] = share;

@@ -41,7 +41,10 @@ __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
   clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
   if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
   wait_for_previous_kernel();
-  take_share<1>(p, block_order(), block_share());
+  static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads
+  take_share(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();
+  list_items(p, block_order());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   __syncthreads();
   release_next_kernel();  // which looks at once for chains that are left to it

@@ -311,8 +311,7 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   layout.sent = blocks * kHandoverFloats * sizeof(float);
   layout.shares = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
   layout.cuts = layout.shares + blocks * sizeof(Share);
-  layout.items = align_up(layout.cuts + blocks * sizeof(CutPlace));
-  layout.unproven = layout.items + blocks * kListedItems * sizeof(WorkItem);
+  layout.unproven = align_up(layout.cuts + blocks * sizeof(CutPlace));
   layout.begun = layout.unproven + sizeof(*Handover::unproven);
   layout.ended = layout.begun + sizeof(*Handover::begun);
   layout.counts = layout.ended + sizeof(*Handover::ended);

@@ -45,7 +45,6 @@ struct HandoverLayout {
   std::size_t sent = 0;
   std::size_t shares = 0;
   std::size_t cuts = 0;
-  std::size_t items = 0;
   std::size_t unproven = 0;
   std::size_t begun = 0;
   std::size_t ended = 0;

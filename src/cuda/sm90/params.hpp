@@ -35,14 +35,13 @@ struct CutPlace {
   FLASH_KDA_HOST_DEVICE std::int32_t place() const { return static_cast<std::int32_t>(bits >> 1); }
 };
 
-// Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares`,
-// `cuts` and `items` and zeroes `begun`, `ended` and `sent`, the fused kernel writes the rest.
+// Workspace of the fused kernel where chains may be cut. The kernel in front writes `shares` and
+// `cuts` and zeroes `begun`, `ended` and `sent`, the fused kernel writes the rest.
 struct Handover {
   float* states = nullptr;         // [blocks, V, K], from block b to the next; null: no cuts
   std::uint32_t* sent = nullptr;   // [blocks, 8]: flags, by warp of the recurrence
   Share* shares = nullptr;         // [blocks]
   CutPlace* cuts = nullptr;        // [blocks]
-  WorkItem* items = nullptr;       // [blocks, kListedItems]
   std::uint32_t* begun = nullptr;  // blocks that have begun
   std::uint32_t* ended = nullptr;  // and ended, all they write written; counted beside `unproven`
   CutCounts* counts = nullptr;

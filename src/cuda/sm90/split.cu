@@ -13,7 +13,9 @@ __device__ __forceinline__ void begin_block(const FusedParams& p) {
   begin_split_stages(shared);
   wait_for_previous_kernel();
   sync_cluster();
-  take_share<2>(p, block_order(), block_share());
+  take_share<2>(p, *reinterpret_cast<TakeScratch*>(shared_block), block_order(), block_share());
+  __syncthreads();
+  list_items(p, block_order());
   publish_to_async_proxy();  // TMA and wgmma use what was written here
   sync_cluster();
   release_next_kernel();

@@ -17,12 +17,6 @@ struct TakeScratch {
   std::int32_t leaves_head, leaves_tail;  // whether the chain of this end is left
 };
 
-// Where outputs will be: the stages may be filled before a share is taken.
-__device__ __forceinline__ TakeScratch& take_scratch() {
-  static_assert(SharedPlan::kOut + sizeof(TakeScratch) <= SharedPlan::kPartial);
-  return *reinterpret_cast<TakeScratch*>(shared_block + SharedPlan::kOut);
-}
-
 // Of this block, when all chains are taken in turns.
 __device__ __forceinline__ int count_own_rounds(const FusedParams& p) {
   return count_rounds(p.items, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
@@ -36,7 +30,7 @@ __device__ __forceinline__ unsigned long long bit_of_cut(const FusedParams& p, C
   return 1ull << (chain.n * p.inputs.v_heads + chain.head);
 }
 
-// What one block tells: the kernels after this one which chains are left to them, and whoever
+// What the first block tells: the kernels after this one which chains are left to them, and whoever
 // asks how many parts were replayed, waited or were left. `cut`: that of block number threadIdx.x.
 // By all threads.
 __device__ __forceinline__ void tell_cuts(const FusedParams& p, CutPlace cut, bool leaves,
@@ -80,20 +74,6 @@ __device__ __forceinline__ void leave_unproven(const FusedParams& p, CutPlace cu
   __syncthreads();
 }
 
-// 16 bytes of the list of items that the kernel in front has found for a share, in a thread.
-struct ItemPiece {
-  static constexpr int kPieces = kListedItems * sizeof(WorkItem) / sizeof(uint4);
-  uint4 bits;
-
-  __device__ __forceinline__ void load(const FusedParams& p, int block) {
-    const auto* list = reinterpret_cast<const uint4*>(p.handover.items + block * kListedItems);
-    if (threadIdx.x < kPieces) bits = list[threadIdx.x];
-  }
-  __device__ __forceinline__ void store() const {
-    if (threadIdx.x < kPieces) reinterpret_cast<uint4*>(&listed_item(0))[threadIdx.x] = bits;
-  }
-};
-
 // By one thread: the next number, to `number` in all blocks that share the work of one.
 template <int kBlocksOfShare>
 __device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& number) {
@@ -105,14 +85,42 @@ __device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& 
   }
 }
 
-// By all threads of the block, or of both blocks of a cluster that share the work of one; `share`,
-// `order` and the list of items are read after the next block-wide barrier.
+// The share of this block, read after a barrier.
 template <int kBlocksOfShare>
-__device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* order,
+__device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& scratch,
                                            Share& share) {
-  TakeScratch& scratch = take_scratch();
   const int thread = static_cast<int>(threadIdx.x);
-  const int blocks = static_cast<int>(gridDim.x);
+  // Where nobody waits for another block, any number will do, and none has to be asked for.
+  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
+                     p.balance.layout != Layout::kReplayed;
+  if (!waits) {
+    constexpr int kPieces = sizeof(Share) / sizeof(uint4);
+    if (thread < kPieces) {
+      reinterpret_cast<uint4*>(&share)[thread] =
+          reinterpret_cast<const uint4*>(p.handover.shares + blockIdx.x)[thread];
+    }
+    return;
+  }
+  Share own = {};  // of block number `thread`
+  if (thread < static_cast<int>(gridDim.x)) own = p.handover.shares[thread];
+  if (thread == 0) take_number<kBlocksOfShare>(p, scratch.block);
+  if constexpr (kBlocksOfShare == 1) {
+    __syncthreads();
+  } else {
+    sync_cluster();
+  }
+  if (thread != scratch.block) return;
+  if (own.layout == Layout::kWhole) own.rounds = count_own_rounds(p);
+  share = own;
+  share.block = thread;
+}
+
+// By all threads of the block, or of both blocks of a cluster that share the work of one; `share`
+// and `order` are read after the next block-wide barrier.
+template <int kBlocksOfShare = 1>
+__device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& scratch,
+                                           std::uint16_t* order, Share& share) {
+  const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) block_left() = 0;
   if (is_sorted(p.sequences)) sort_sequences(p.sequences, scratch.sorting, order);
   if (p.handover.states == nullptr) {
@@ -120,44 +128,19 @@ __device__ __forceinline__ void take_share(const FusedParams& p, std::uint16_t* 
       share = {};
       share.rounds = count_own_rounds(p);
     }
-    __syncthreads();
-    if (thread < 32) list_items(p, order);
     return;
   }
-  // Where nobody waits for another block, any number will do, and none has to be asked for.
-  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
-                     p.balance.layout != Layout::kReplayed;
-  ItemPiece piece;
   CutPlace cut;
-  if (thread < blocks) cut = p.handover.cuts[thread];
-  Share taken = {};  // where it waits, that of block number `thread`
-  if (waits ? thread < blocks : thread == 0) {
-    taken = p.handover.shares[waits ? thread : static_cast<int>(blockIdx.x)];
-  }
-  if (!waits) piece.load(p, static_cast<int>(blockIdx.x));
+  if (thread < static_cast<int>(gridDim.x)) cut = p.handover.cuts[thread];
   if (thread == 0) {
     scratch.leaves_head = scratch.leaves_tail = 0;
-    if (waits) take_number<kBlocksOfShare>(p, scratch.block);
   }
-  if (waits) {
-    if constexpr (kBlocksOfShare == 1) {
-      __syncthreads();
-    } else {
-      sync_cluster();
-    }
-    piece.load(p, scratch.block);
-    if (taken.layout == Layout::kWhole) taken.rounds = count_own_rounds(p);
-    taken.block = thread;
-  }
-  if (thread == (waits ? scratch.block : 0)) share = taken;
-  piece.store();
+  load_share<kBlocksOfShare>(p, scratch, share);
   const bool all_proven = __syncthreads_or(cut.is_unproven()) == 0;
   const bool leaves = p.unproven != Unproven::kWait && share.layout == Layout::kReplayed;
   if (leaves && !all_proven) leave_unproven(p, cut, order, scratch, share);
-  if ((share.layout == Layout::kWhole || block_left() != 0) && thread < 32) list_items(p, order);
-  // The last block has least to do.
   const bool tells = kBlocksOfShare == 1 || cluster_rank() == 0;
-  if (share.block == blocks - 1 && tells) tell_cuts(p, cut, leaves, order);
+  if (share.block == static_cast<int>(gridDim.x) - 1 && tells) tell_cuts(p, cut, leaves, order);
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -213,11 +213,9 @@ __device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int 
 }
 
 // The number of chunks before token `cut` of a chain over which no more than kWarmUpLeft of any
-// state is left, or 0 if `chunks` are not enough for a proof. By all threads; beside() by a warp
-// that has no window at first.
-template <typename Beside>
+// state is left, or 0 if `chunks` are not enough for a proof. By all threads.
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
-                                            int chunks, WarmUpScratch& scratch, Beside beside) {
+                                            int chunks, WarmUpScratch& scratch) {
   const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   float left = 1.0f;
@@ -230,8 +228,6 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
     if (warp < count) {
       const float norm = bound_window(scratch, warp);
       if (lane_index() == 0) scratch.norms[begin + warp] = norm;
-    } else if (begin == 0 && warp == kFirstWindows) {
-      beside();
     }
     __syncthreads();
     const int end = begin + count;
@@ -243,21 +239,14 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
   return 0;
 }
 
-// Decides for the tail of a share. By all threads; complete for all of them. One warp calls
-// beside().
-template <typename Beside>
+// Decides for the tail of a share. By all threads; complete for all of them.
 __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScratch& scratch,
-                                               const std::uint16_t* order, Share& share,
-                                               Beside beside) {
+                                               const std::uint16_t* order, Share& share) {
   static_assert(sizeof(WarmUpScratch) <= SharedPlan::kPartial);
-  if (share.layout != Layout::kReplayed || share.tail_skip == 0) {
-    if (threadIdx.x < 32) beside();
-    return;
-  }
+  if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
-  const int most = min(share.tail_skip, p.max_warm_up);
-  const int chunks = find_warm_up(p, chain, cut, most, scratch, beside);
+  const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
   if (chunks > 0) {
     share.tail_source = Source::kZero;
     share.tail_replay = chunks;

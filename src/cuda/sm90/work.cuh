@@ -11,7 +11,28 @@
 
 namespace flash_kda::cuda::sm90 {
 
-__device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
+// Where the state goes after the last chunk of a piece of work.
+enum class Sink : std::int32_t { kCaller, kBlock };
+
+// One sequence of one value head, or a part of it.
+struct alignas(16) WorkItem {
+  std::int32_t n;
+  std::int32_t head;
+  std::int32_t batch_row;
+  std::int32_t first;   // token within the row
+  std::int32_t begin;   // tokens of the sequence before it
+  std::int32_t length;  // tokens
+  Source source;
+  Sink sink;
+  std::int32_t replay;  // first chunks, whose outputs another block writes
+
+  __device__ int chunks() const { return (length + kChunk - 1) / kChunk; }
+  // Tokens of chunk c that exist.
+  __device__ int tokens(int c) const {
+    const int left = length - c * kChunk;
+    return left < kChunk ? left : kChunk;
+  }
+};
 
 // Read anew at every call, so that a caller short of registers need not keep what is made of it.
 __device__ __forceinline__ int block_index() {
@@ -56,16 +77,6 @@ __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::
   return whole_chain(p, n, head);
 }
 
-// Begins an item that begins at a cut so many chunks earlier as are replayed.
-__device__ __forceinline__ void begin_with_replay(const Share& share, WorkItem& item) {
-  const int replayed = share.tail_replay * kChunk;
-  item.first -= replayed;
-  item.begin -= replayed;
-  item.length += replayed;
-  item.source = share.tail_source;
-  item.replay = share.tail_replay;
-}
-
 // What this block does in round `round` (share.cuh), found from cu_seqlens.
 __device__ __forceinline__ WorkItem find_item(const FusedParams& p, const std::uint16_t* order,
                                               int round) {
@@ -85,25 +96,25 @@ __device__ __forceinline__ WorkItem find_item(const FusedParams& p, const std::u
     item.sink = Sink::kBlock;
   }
   if (is_tail) {
-    const int skipped = share.tail_skip * kChunk;
+    const int skipped = (share.tail_skip - share.tail_replay) * kChunk;
     item.first += skipped;
     item.begin = skipped;
     item.length -= skipped;
-    begin_with_replay(share, item);
+    item.source = share.tail_source;
+    item.replay = share.tail_replay;
   }
   return item;
 }
 
-// The first rounds, found before the roles begin. Each role would otherwise wait for cu_seqlens at
-// the begin of every piece of work, and the recurrence at its end too.
+// The first rounds, found by as many threads before the roles begin. Each role would otherwise wait
+// for cu_seqlens at the begin of every piece of work, and the recurrence at its end too.
 __device__ __forceinline__ WorkItem& listed_item(int round) {
   static_assert(sizeof(WorkItem) == SharedPlan::kItemBytes);
   return reinterpret_cast<WorkItem*>(shared_block + SharedPlan::kItems)[round];
 }
-// By a warp, once the share is there; the list is read after the next block-wide barrier.
+// By all threads, once the share is there; the list is read after the next block-wide barrier.
 __device__ __forceinline__ void list_items(const FusedParams& p, const std::uint16_t* order) {
-  static_assert(kListedItems <= 32);
-  const int round = lane_index();
+  const int round = static_cast<int>(threadIdx.x);
   if (round < kListedItems && round < block_share().rounds) {
     listed_item(round) = find_item(p, order, round);
   }
@@ -128,6 +139,8 @@ __device__ __forceinline__ int fresh_thread() {
   return thread;
 }
 __device__ __forceinline__ int recurrence_thread() { return fresh_thread() - 2 * kWarpgroup; }
+
+__device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & 31; }
 
 // The same, as if it were another number every time: what is made of it in a loop is then made
 // there anew. ptxas would otherwise make all of it before the loop, find no registers, and load it
