@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What ptxas and the disassembler say of the fused kernel and of its split form.
+"""What ptxas and the disassembler say of the fused kernel, of its split form, and of both in one.
 
     check_fused.py NVCC SOURCE_DIR [--update]
 
@@ -28,7 +28,8 @@ RECURRENCE_REGISTERS = 168
 # keep checkpoints (KeepsE1) also carry, through the loop over chunks, how far an item is: two values
 # more in each of four roles.
 MOST = {"fused": {"registers": 128, "spilled": {"KeepsE0": 256, "KeepsE1": 320}},
-        "split": {"registers": 96, "spilled": {"KeepsE0": 64, "KeepsE1": 128}}}
+        "split": {"registers": 96, "spilled": {"KeepsE0": 64, "KeepsE1": 128}},
+        "fused_then_split": {"registers": 96, "spilled": {"KeepsE0": 128, "KeepsE1": 192}}}
 
 
 def recurrence_code(disassembly):

@@ -141,7 +141,7 @@ def arrival_defines(arrivals):
 
 
 def split_constants(folder):
-    split = (folder / "split.cu").read_text(encoding="utf-8")
+    split = (folder / "split_block.cuh").read_text(encoding="utf-8")
     texts = [(folder / name).read_text(encoding="utf-8")
              for name in ("config.hpp", "split_roles.cuh")] + [split]
     known = {}
@@ -163,14 +163,14 @@ def constants(folder, form):
     if form == "split":
         return split_constants(folder)
     config = (folder / "config.hpp").read_text(encoding="utf-8")
-    fused = (folder / "fused.cu").read_text(encoding="utf-8")
+    fused = (folder / "fused_block.cuh").read_text(encoding="utf-8")
     known = {name: int(value) for name, value in
              re.findall(r"constexpr (?:int|std::int32_t) (k\w+) = (\d+);", config + fused)}
     choice = re.search(r"kScoreWarps = kForm == GateForm::kBounded \? (\d+) : (\d+);", fused)
     rehearsal = (folder / "rehearsal.cuh").read_text(encoding="utf-8")
     number, warps = re.search(r"kRehearsedArrivals = (\d+) \+ (k\w+);", rehearsal).groups()
     known["kRehearsedArrivals"] = int(number) + known[warps]
-    known["score_warps"] = int(choice.group(1 if form == "bounded" else 2))
+    known["kScoreWarps"] = int(choice.group(1 if form == "bounded" else 2))
 
     counts, arrivals = init_counts(fused, known)
     expect_rings(counts, {"raw": ["normed", "stored", "ready", "empty"],
