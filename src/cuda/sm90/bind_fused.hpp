@@ -11,7 +11,8 @@ namespace flash_kda::cuda::sm90 {
 // An error where the driver refuses a tensor map that the documented rules of TMA allow.
 Result<FusedParams> bind_fused(const Plan& plan, const Tensors& tensors, std::byte* workspace);
 
-// Of `fused`, for a plan with Unproven::kSplit, and of the split form for the chains that it leaves.
+// Of `fused`, for a plan with Unproven::kSplit, and of the split form for the chains that it
+// leaves.
 Result<FusedThenSplitParams> bind_both(const FusedParams& fused, const Plan& plan,
                                        const Tensors& tensors);
 

@@ -1,7 +1,7 @@
-// The fused kernel that does in the same launch what it leaves: chains with a cut that is not proven
-// are computed as wholes, in the split form, by clusters whose two blocks are done with their shares.
-// Mostly there are none. A launch of its own for them would cost 4 us even then, of 45 for 16 heads of
-// 2048 tokens (H200): no block of it has room before one of this kernel ends.
+// The fused kernel that does in the same launch what it leaves: chains with a cut that is not
+// proven are computed as wholes, in the split form, by clusters whose two blocks are done with
+// their shares. Mostly there are none. A launch of its own for them would cost 4 us even then, of
+// 45 for 16 heads of 2048 tokens (H200): no block of it has room before one of this kernel ends.
 #include "cuda/sm90/fused_block.cuh"
 #include "cuda/sm90/split_block.cuh"
 

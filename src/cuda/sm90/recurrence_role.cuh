@@ -62,9 +62,7 @@ __device__ __forceinline__ void load_state(const StatePlace& place, StateTile& s
 __device__ __forceinline__ void store_state(const StatePlace& place, const StateTile& state) {
   if (place.data == nullptr) return;
   if (place.alignment == Alignment::kVector && place.dtype == DType::kF32) {
-    for_pairs<float2>(place, [&](int i, float2& pair) {
-      pair = {state[2 * i], state[2 * i + 1]};
-    });
+    for_pairs<float2>(place, [&](int i, float2& pair) { pair = {state[2 * i], state[2 * i + 1]}; });
   } else {
     const int thread = recurrence_thread();
 #pragma unroll

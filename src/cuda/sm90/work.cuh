@@ -40,6 +40,11 @@ __device__ __forceinline__ int block_index() {
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
   return block;
 }
+__device__ __forceinline__ int block_count() {
+  int blocks;
+  asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(blocks));
+  return blocks;
+}
 
 // Position of the chain of round `round` in the list, in which the heads of a sequence are
 // neighbours, for `blocks` that take chains in turns. Directions alternate, so that who got the
@@ -82,8 +87,7 @@ __device__ __forceinline__ WorkItem find_item(const FusedParams& p, const std::u
                                               int round) {
   const Share& share = block_share();
   if (share.layout == Layout::kWhole) {
-    return make_chain(p, order,
-                      place_in_round(round, block_index(), static_cast<int>(gridDim.x)));
+    return make_chain(p, order, place_in_round(round, block_index(), block_count()));
   }
   const bool is_between = share.end < share.begin;  // both ends in one chain
   const bool is_head = is_between || (round == 0 && share.head_chunks > 0);

@@ -41,6 +41,8 @@ def recurrence_code(disassembly):
         products = machine_counts.PRODUCTS
         if "GateFormE1" not in function.splitlines()[0]:  # general: prepare multiplies the scores
             products += 2 * machine_counts.SCORE_PRODUCTS
+        if machine_counts.BOTH_FORMS in function.splitlines()[0]:
+            products *= 2
         if len(starts) != 1:
             yield None, products
             continue

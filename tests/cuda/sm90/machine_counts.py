@@ -6,6 +6,8 @@ import re
 # setmaxnreg at the begin of a role's code, as the disassembler writes it.
 ROLE_BEGIN = re.compile(r"USETMAXREG\.(?:TRY_ALLOC|DEALLOC)\.CTAPOOL")
 
+BOTH_FORMS = "fused_then_split"  # in the name of the kernel whose roles run one form after the other
+
 PRODUCTS = 22  # wgmma of a chunk in the recurrence
 SCORE_PRODUCTS = 8
 
@@ -45,14 +47,15 @@ def chunk_loops(listing):
 
     The recurrence is told by its products: 22 of a chunk and, but for the general form of the gate, 8
     more of the scores, in a loop and before or after it. That loop is the recurrence's own where it
-    multiplies scores ahead, and that of loads and scores in the split form. The inverse is with the
+    multiplies scores ahead, and that of loads and scores in the split form. Of the kernel with both forms,
+only the two recurrences. The inverse is with the
     warps that load or, in the split form, load values."""
     found = {}
     for function in listing.split("Function :")[1:]:
         name = function.splitlines()[0]
         if "KeepsE0E" not in name:
             continue
-        form = ("split" if "split_kernel" in name else
+        form = ("both" if BOTH_FORMS in name else "split" if "split_kernel" in name else
                 "bounded" if "GateFormE0" in name else "general")
         code = instructions(function)
         starts = [i for i, (_, text) in enumerate(code) if ROLE_BEGIN.search(text)]
@@ -63,6 +66,11 @@ def chunk_loops(listing):
         io = [part for part in rest if has(part, r"UTMALDG\S*") > 0]
         prepare = [part for part in rest if part not in io]
         if [len(recurrence), len(prepare), len(io)] != [1, 1, 1]:
+            continue
+        if form == "both":
+            found[form] = {"bounded": loop_with(recurrence[0], r"HGMMA\S*", PRODUCTS + SCORE_PRODUCTS),
+                           "split": loop_with(recurrence[0], r"HGMMA\S*", PRODUCTS,
+                                              PRODUCTS + SCORE_PRODUCTS)}
             continue
         loop_products = PRODUCTS + (SCORE_PRODUCTS if form == "bounded" else 0)
         found[form] = {"recurrence": loop_with(recurrence[0], r"HGMMA\S*", loop_products)}
