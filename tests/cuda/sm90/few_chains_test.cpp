@@ -413,6 +413,13 @@ TEST(SplitPlan, TakesChainsThatHaveToStayWhole) {
               lay_out_handover(chains(8192, heads), config).bytes);
   }
   EXPECT_EQ(plan_of(chains(8192, 65)).unproven, Unproven::kWait);
+  // Up to a quarter slower than the two kernels, whose four launches always cost something.
+  EXPECT_EQ(plan_of(chains(4096, 12)).unproven, Unproven::kSplit);
+  EXPECT_EQ(plan_of(chains(8192, 8)).unproven, Unproven::kTwoKernels);
+  // Blocks come in pairs.
+  const Config odd = plan_of(chains(8192, 32), {.multiprocessors = 131});
+  EXPECT_EQ(odd.unproven, Unproven::kSplit);
+  EXPECT_EQ(count_blocks(chains(8192, 32), odd), 130);
   for (const std::int64_t heads : {32, 64}) {
     const Config config = plan_of(chains(8192, heads), {.cuts = Cuts::kExact});
     EXPECT_TRUE(is_split(config)) << to_string(config);
@@ -420,6 +427,8 @@ TEST(SplitPlan, TakesChainsThatHaveToStayWhole) {
   }
   // Short ones are not worth a proof.
   EXPECT_TRUE(is_split(plan_of(chains(256, 16))));
+  EXPECT_EQ(plan_of(chains(256, 16)).warm_up_tokens, 0);
+  EXPECT_FALSE(may_cut_chains(chains(256, 16), plan_of(chains(256, 16))));
   EXPECT_FALSE(is_split(plan_of(chains(256, 67))));
   // Not in two rounds of pairs, where one round of blocks would do.
   constexpr DeviceLimits kH20 = {.multiprocessors = 78, .capability = 90};
