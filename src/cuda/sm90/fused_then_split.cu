@@ -12,16 +12,16 @@ namespace {
 // leaves no more than can be listed.
 __device__ __forceinline__ void take_left_chains(const FusedParams& p) {
   unsigned long long chains = block_left();
-  const int cluster = static_cast<int>(blockIdx.x) / 2;
+  const int turn = block_turn();
   const int clusters = static_cast<int>(gridDim.x) / 2;
   const int round = static_cast<int>(threadIdx.x);
-  const int rounds = count_rounds(__popcll(chains), cluster, clusters);
+  const int rounds = count_rounds(__popcll(chains), turn, clusters);
   if (round == 0) {
     block_share() = {};
     block_share().rounds = rounds;
   }
   if (round >= rounds || round >= kListedItems) return;
-  for (int place = place_in_round(round, cluster, clusters); place > 0; --place) {
+  for (int place = place_in_round(round, turn, clusters); place > 0; --place) {
     chains &= chains - 1;
   }
   const int chain = __ffsll(static_cast<long long>(chains)) - 1;

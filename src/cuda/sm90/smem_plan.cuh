@@ -90,6 +90,7 @@ struct SharedPlan {
       kOutPlace + 16 * kStages;                                 // int32 by warp of the recurrence
   static constexpr std::uint32_t kProgress = kRound + 32;       // Progress, the same
   static constexpr std::uint32_t kChunks = kProgress + 8 * 16;  // uint32
+  static constexpr std::uint32_t kTurn = kChunks + 4;           // int32
   static constexpr std::uint32_t kLeft = kChunks + 8;           // ChainSet's word
   static constexpr std::uint32_t kItems = kLeft + 8;            // WorkItem [kListedItems]
   static_assert(kLeft % 8 == 0 && kItems % 16 == 0);
@@ -148,6 +149,11 @@ __device__ __forceinline__ volatile std::uint32_t& block_chunks() {
 // Chains that this block has left out of its share, because a cut of theirs is not proven.
 __device__ __forceinline__ unsigned long long& block_left() {
   return *reinterpret_cast<unsigned long long*>(shared_block + SharedPlan::kLeft);
+}
+
+// Where this block's cluster comes when they take those chains in turns.
+__device__ __forceinline__ int& block_turn() {
+  return *reinterpret_cast<int*>(shared_block + SharedPlan::kTurn);
 }
 
 // The place of chunk number `count` (of all chunks that this block sees) in a ring.

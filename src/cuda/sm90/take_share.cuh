@@ -85,15 +85,19 @@ __device__ __forceinline__ void take_number(const FusedParams& p, std::int32_t& 
   }
 }
 
+// Whether shares go by the order in which blocks begin. Where nobody waits for another block, any
+// will do, and none has to be asked for.
+__device__ __forceinline__ bool goes_by_begin(const FusedParams& p) {
+  return p.unproven == Unproven::kWait || p.states_in_place != 0 ||
+         p.balance.layout != Layout::kReplayed;
+}
+
 // The share of this block, read after a barrier.
 template <int kBlocksOfShare>
 __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& scratch,
                                            Share& share) {
   const int thread = static_cast<int>(threadIdx.x);
-  // Where nobody waits for another block, any number will do, and none has to be asked for.
-  const bool waits = p.unproven == Unproven::kWait || p.states_in_place != 0 ||
-                     p.balance.layout != Layout::kReplayed;
-  if (!waits) {
+  if (!goes_by_begin(p)) {
     constexpr int kPieces = sizeof(Share) / sizeof(uint4);
     if (thread < kPieces) {
       reinterpret_cast<uint4*>(&share)[thread] =
@@ -113,6 +117,26 @@ __device__ __forceinline__ void load_share(const FusedParams& p, TakeScratch& sc
   if (own.layout == Layout::kWhole) own.rounds = count_own_rounds(p);
   share = own;
   share.block = thread;
+}
+
+// Where this block's cluster comes when clusters take what is left in turns: first those that have
+// nothing else to do, both of their shares being within one chain that is left. As they are
+// numbered where shares are not. By all threads.
+__device__ __forceinline__ int find_turn(const FusedParams& p, const std::uint16_t* order) {
+  const int own = static_cast<int>(blockIdx.x) / 2;
+  if (goes_by_begin(p)) return own;
+  const int cluster = static_cast<int>(threadIdx.x);
+  bool is_free = false;
+  if (2 * cluster + 2 < static_cast<int>(gridDim.x)) {
+    const CutPlace* cuts = p.handover.cuts + 2 * cluster;
+    is_free = cuts[0].exists() && cuts[1].exists() && cuts[2].exists() &&
+              cuts[0].place() == cuts[1].place() && cuts[1].place() == cuts[2].place() &&
+              (block_left() & bit_of_cut(p, cuts[0], order)) != 0;
+  }
+  const int free = __syncthreads_count(is_free);
+  const int before = __syncthreads_count(is_free && cluster < own);
+  const bool own_is_free = __syncthreads_or(is_free && cluster == own) != 0;
+  return own_is_free ? before : free + own - before;
 }
 
 // By all threads of the block, or of both blocks of a cluster that share the work of one; `share`
@@ -138,7 +162,13 @@ __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& sc
   load_share<kBlocksOfShare>(p, scratch, share);
   const bool all_proven = __syncthreads_or(cut.is_unproven()) == 0;
   const bool leaves = p.unproven != Unproven::kWait && share.layout == Layout::kReplayed;
-  if (leaves && !all_proven) leave_unproven(p, cut, order, scratch, share);
+  if (leaves && !all_proven) {
+    leave_unproven(p, cut, order, scratch, share);
+    if (p.unproven == Unproven::kSplit) {
+      const int turn = find_turn(p, order);
+      if (thread == 0) block_turn() = turn;
+    }
+  }
   const bool tells = kBlocksOfShare == 1 || cluster_rank() == 0;
   if (share.block == static_cast<int>(gridDim.x) - 1 && tells) tell_cuts(p, cut, leaves, order);
 }
