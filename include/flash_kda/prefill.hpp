@@ -52,8 +52,8 @@ enum class Cuts : std::int32_t {
 enum class Unproven : std::int32_t {
   kWait,        // its parts run one after the other
   kTwoKernels,  // all of it is left to two kernels, launched after the fused one
-  // All of it is left to clusters of two blocks with 64 value rows each, launched after the fused
-  // kernel.
+  // All of it is left to clusters of two blocks with 64 value rows each, in the fused kernel's own
+  // launch, when they are done with their shares.
   kSplit,
 };
 
