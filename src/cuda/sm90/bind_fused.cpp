@@ -82,11 +82,11 @@ Status encode_map(const Boxed& tensor, const Problem& p) {
 
 // Halves of a row of values that a block loads and stores.
 cuuint32_t value_halves(const Config& config) { return is_split(config) ? 1 : 2; }
-Boxed boxed_values(const Plan& plan, const Tensors& t, FusedParams& params) {
-  return {"v", t.v, value_halves(plan.config), params.v_map};
+Boxed boxed_values(const Config& config, const Tensors& t, FusedParams& params) {
+  return {"v", t.v, value_halves(config), params.v_map};
 }
-Boxed boxed_out(const Plan& plan, const Tensors& t, FusedParams& params) {
-  return {"out", t.out, value_halves(plan.config), params.out_map};
+Boxed boxed_out(const Config& config, const Tensors& t, FusedParams& params) {
+  return {"out", t.out, value_halves(config), params.out_map};
 }
 
 Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
@@ -94,8 +94,8 @@ Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
   const Boxed inputs[] = {{"q", t.q, 1, params.q_map},
                           {"k", t.k, 1, params.k_map},
                           {"g", t.g, 2, params.g_map},
-                          boxed_values(plan, t, params)};
-  const Boxed out = boxed_out(plan, t, params);
+                          boxed_values(plan.config, t, params)};
+  const Boxed out = boxed_out(plan.config, t, params);
   const auto is_boxed = [&](const Boxed& tensor) { return can_be_boxed(tensor.view, p); };
   const bool loads = std::all_of(std::begin(inputs), std::end(inputs), is_boxed);
   const bool stores = is_boxed(out);
@@ -158,14 +158,13 @@ Result<FusedThenSplitParams> bind_both(const FusedParams& fused, const Plan& pla
   FusedParams& params = both.split;
   params.handover = {};
   params.max_warm_up = 0;
-  Plan split = plan;
-  split.config = split_part(plan.config);
+  const Config split = split_part(plan.config);
   Status status;
   if (params.loads == Transfer::kBox) {
-    status = encode_map(boxed_values(split, t, params), split.problem);
+    status = encode_map(boxed_values(split, t, params), plan.problem);
   }
   if (params.stores == Transfer::kBox && status.ok()) {
-    status = encode_map(boxed_out(split, t, params), split.problem);
+    status = encode_map(boxed_out(split, t, params), plan.problem);
   }
   if (!status.ok()) return status;
   return both;

@@ -30,8 +30,8 @@ __device__ __forceinline__ unsigned long long bit_of_cut(const FusedParams& p, C
   return 1ull << (chain.n * p.inputs.v_heads + chain.head);
 }
 
-// What the first block tells: the kernels after this one which chains are left to them, and whoever
-// asks how many parts were replayed, waited or were left. `cut`: that of block number threadIdx.x.
+// What one block tells: the kernels after this one which chains are left to them, and whoever asks
+// how many parts were replayed, waited or were left. `cut`: that of block number threadIdx.x.
 // By all threads.
 __device__ __forceinline__ void tell_cuts(const FusedParams& p, CutPlace cut, bool leaves,
                                           const std::uint16_t* order) {
@@ -169,6 +169,7 @@ __device__ __forceinline__ void take_share(const FusedParams& p, TakeScratch& sc
       if (thread == 0) block_turn() = turn;
     }
   }
+  // The last block has least to do.
   const bool tells = kBlocksOfShare == 1 || cluster_rank() == 0;
   if (share.block == static_cast<int>(gridDim.x) - 1 && tells) tell_cuts(p, cut, leaves, order);
 }

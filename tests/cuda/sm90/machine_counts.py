@@ -47,9 +47,9 @@ def chunk_loops(listing):
 
     The recurrence is told by its products: 22 of a chunk and, but for the general form of the gate, 8
     more of the scores, in a loop and before or after it. That loop is the recurrence's own where it
-    multiplies scores ahead, and that of loads and scores in the split form. Of the kernel with both forms,
-only the two recurrences. The inverse is with the
-    warps that load or, in the split form, load values."""
+    multiplies scores ahead, and that of loads and scores in the split form. The inverse is with the
+    warps that load or, in the split form, load values. Of the kernel with both forms, only the two
+    recurrences."""
     found = {}
     for function in listing.split("Function :")[1:]:
         name = function.splitlines()[0]
