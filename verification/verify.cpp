@@ -36,6 +36,7 @@ bool make_row_plan(const Problem& problem, const VerifyOptions& options, VerifyR
     return false;
   }
   plan = *std::move(made);
+  if (options.adjust != nullptr) options.adjust(plan);
   row.config = plan.config;
   // The CUDA backend has one arithmetic per algorithm and says which.
   if (row.backend == BackendKind::kCuda) row.precision = plan.config.precision;

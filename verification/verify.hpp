@@ -18,6 +18,8 @@ struct VerifyOptions {
   int multiprocessors = 0;  // as PlanOptions
   Cuts cuts = Cuts::kAuto;
   int v_panel = 0;  // as PlanOptions
+  // What a test makes of the plan, or null.
+  void (*adjust)(Plan& plan) = nullptr;
 };
 
 enum class Outcome {

@@ -137,6 +137,8 @@ const char* describe(Unproven unproven) {
       return "two kernels";
     case Unproven::kSplit:
       return "split";
+    case Unproven::kSegments:
+      return "segments";
   }
   return "unknown";
 }

@@ -55,6 +55,9 @@ enum class Unproven : std::int32_t {
   // All of it is left to clusters of two blocks with 64 value rows each, in the fused kernel's own
   // launch, when they are done with their shares.
   kSplit,
+  // The same by all blocks, in segments of config.segment_tokens whose effects are found side by
+  // side and merged.
+  kSegments,
 };
 
 struct PlanOptions {
@@ -82,7 +85,7 @@ struct Config {
   std::int64_t v_panel = 0;     // value columns that one work item owns
   std::int64_t work_items = 0;  // independent pieces: (sequence, head, V panel)
   // Sequences are cut every so many tokens, the parts computed side by side and merged; 0: whole.
-  // kFused: only by the two kernels, if there are any.
+  // kFused: only of chains without proof; the first segment then has twice as many.
   std::int64_t segment_tokens = 0;
   int threads = 1;
   int multiprocessors = 0;  // on which the fused kernel stays; 0: another algorithm

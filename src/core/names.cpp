@@ -178,6 +178,7 @@ std::string to_string(const Config& config) {
   if (config.multiprocessors > 0) text += fmt::format(" SMs={}", config.multiprocessors);
   if (config.unproven == Unproven::kTwoKernels) text += " unproven=two-kernel";
   if (config.unproven == Unproven::kSplit) text += " unproven=split";
+  if (config.unproven == Unproven::kSegments) text += " unproven=segments";
   if (config.warm_up_tokens > 0) text += fmt::format(" warm-up={}", config.warm_up_tokens);
   return text + fmt::format(" v_panel={} work_items={} threads={}: {}", config.v_panel,
                             config.work_items, config.threads, config.reason);

@@ -192,6 +192,8 @@ class CudaBackend final : public Backend {
       const Result<sm90::FusedThenSplitParams> both = sm90::bind_both(params, plan, tensors);
       if (!both.ok()) return both.status();
       error = sm90::launch_fused_then_split(*both, blocks, context);
+    } else if (plan.config.unproven == Unproven::kSegments) {
+      error = sm90::launch_fused_then_segments(params, blocks, context);
     } else {
       error = sm90::launch_fused(params, blocks, context);
     }

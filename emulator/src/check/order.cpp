@@ -144,8 +144,8 @@ void CtaChecker::warp_sync(const WarpEvent& event) {
   with_isolated(warp, mask, [&](LaneGroup& group) {
     lanes |= group.mask;
     if (first) merged = group;
-    for (const ReleasePtr& r : group.pending_acquire)
-      if (!first) merged.pending_acquire.push_back(r);
+    if (!first)
+      for (const ReleasePtr& r : group.pending_acquire) merged.add_pending_acquire(r);
     if (!first && group.pending_phases) merged.add_pending_phases(*group.pending_phases);
     if (!first && !merged.out_of_scope) merged.out_of_scope = group.out_of_scope;
     first = false;
@@ -352,15 +352,11 @@ void CtaChecker::sync_acquire(WarpState& warp, u32 lane, const SyncLocation& at,
         continue;
       }
       // Relaxed: remembered with the scope of this read until a fence acquires.
-      if (std::find(group.pending_acquire.begin(), group.pending_acquire.end(), r) !=
-          group.pending_acquire.end())
-        continue;
-      if (!same_scope(*r, access.scope)) {
-        acquire_release(group, *r, access.scope);
+      if (group.has_pending_acquire(r)) continue;
+      if (same_scope(*r, access.scope)) {
+        group.add_pending_acquire(r);
       } else {
-        if (group.pending_acquire.size() >= 256)
-          group.pending_acquire.erase(group.pending_acquire.begin());
-        group.pending_acquire.push_back(r);
+        acquire_release(group, *r, access.scope);
       }
     }
   });

@@ -2,6 +2,7 @@
 // synchronisation objects.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <map>
@@ -104,6 +105,8 @@ struct SyncLocation {
 
 // Lanes of a warp that know the same.
 struct LaneGroup {
+  static constexpr size_t kMostPending = 256;
+
   u32 mask = 0;
   Knowledge knowledge;
   std::shared_ptr<const ReleaseFence> release_fence;
@@ -111,6 +114,17 @@ struct LaneGroup {
   std::vector<ReleasePtr> pending_acquire;
   std::shared_ptr<const Knowledge> pending_phases;     // the same of relaxed waits at mbarriers
   std::shared_ptr<const PublishedClock> out_of_scope;  // would be known if scopes were wider
+
+  bool has_pending_acquire(const ReleasePtr& r) const {
+    return std::find(pending_acquire.begin(), pending_acquire.end(), r) != pending_acquire.end();
+  }
+  // Once each: groups that were one before bring the same ones when they meet again. The oldest are
+  // forgotten, which can invent a race but never hide one.
+  void add_pending_acquire(const ReleasePtr& r) {
+    if (has_pending_acquire(r)) return;
+    if (pending_acquire.size() >= kMostPending) pending_acquire.erase(pending_acquire.begin());
+    pending_acquire.push_back(r);
+  }
 
   void add_pending_phases(const Knowledge& knowledge) {
     auto phases = std::make_shared<Knowledge>(knowledge);

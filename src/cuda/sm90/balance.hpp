@@ -57,8 +57,9 @@ FLASH_KDA_HOST_DEVICE constexpr Balance choose_balance(std::int64_t total, std::
   return {Layout::kWhole, 0};
 }
 
-// Where the state comes from before the first chunk of a piece of work.
-enum class Source : std::int32_t { kCaller, kBlock, kZero };
+// Where the state comes from before the first chunk of a piece of work. Of segments (segments.cuh):
+// rows of the identity, or the state after the segment before.
+enum class Source : std::int32_t { kCaller, kBlock, kZero, kIdentity, kSegment };
 
 // One end may lie in the chain that the other cuts: then end = begin - 1, and the only piece of the
 // block is chunks [tail_skip, head_chunks) of that chain.

@@ -109,6 +109,18 @@ Status encode_maps(const Plan& plan, const Tensors& t, FusedParams& params) {
   return status;
 }
 
+Segments bind_segments(const Plan& plan, const HandoverLayout& layout, std::byte* workspace) {
+  const SegmentCounts counts = count_segments(plan.problem, plan.config);
+  return {.states = reinterpret_cast<float*>(workspace + layout.segment_states),
+          .maps = reinterpret_cast<float*>(workspace + layout.segment_maps),
+          .taken = reinterpret_cast<std::uint32_t*>(workspace + layout.taken),
+          .done = reinterpret_cast<std::uint32_t*>(workspace + layout.done),
+          .merged = reinterpret_cast<std::uint32_t*>(workspace + layout.merged),
+          .chunks = static_cast<std::int32_t>(counts.chunks),
+          .parts = static_cast<std::int32_t>(counts.parts),
+          .rows = static_cast<std::int32_t>(kDim / counts.parts)};
+}
+
 }  // namespace
 
 Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* workspace) {
@@ -143,7 +155,11 @@ Result<FusedParams> bind_fused(const Plan& plan, const Tensors& t, std::byte* wo
                        .unproven = leaves ? unproven : nullptr};
     params.unproven = plan.config.unproven;
     params.states_in_place = params.states.initial.data == params.states.final.data ? 1 : 0;
-    params.max_warm_up = plan.config.warm_up_tokens / kChunk;
+    params.max_warm_up = static_cast<std::int32_t>(max_warm_up(plan.config));
+    params.proves = plan.config.warm_up_tokens > 0 ? 1 : 0;
+    if (plan.config.unproven == Unproven::kSegments) {
+      params.segments = bind_segments(plan, handover, workspace);
+    }
     if (!p.is_varlen()) params.balance = balance_equal_chains(p, plan.config);
   }
   params.items = static_cast<std::int32_t>(p.sequences() * p.v_heads);

@@ -100,6 +100,20 @@ constexpr bool registers_fit() {
 }
 static_assert(registers_fit<GateForm::kBounded>() && registers_fit<GateForm::kGeneral>());
 
+// What the roles of a kernel's blocks walk through: their shares, or segments of the chains that
+// are left too.
+enum class Work : std::int32_t { kShares, kSharesAndSegments };
+
+// Value rows that a thread of merge_role.cuh carries through the segments of a chain at a time.
+inline constexpr int kMergeRows = 8;
+// A chain is cut in that many parts of value rows at most, to be merged by as many blocks.
+inline constexpr int kMaxMergeParts = kDim / kMergeRows;
+// And in that many at least: the rows of a part lie in shared memory.
+inline constexpr int kMinMergeParts = 4;
+
+// Chains that are left to another form are bits of one word.
+inline constexpr int kMaxLeft = 64;
+
 // Which states of a sequence a call keeps.
 enum class Keeps : std::int32_t { kFinalState, kCheckpoints };
 

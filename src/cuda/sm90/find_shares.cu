@@ -11,6 +11,12 @@
 namespace flash_kda::cuda::sm90 {
 namespace {
 
+// By all threads of a block.
+__device__ __forceinline__ void clear_counters(const Segments& s) {
+  if (threadIdx.x == 0) *s.taken = 0;
+  if (threadIdx.x < kMaxLeft) s.done[threadIdx.x] = s.merged[threadIdx.x] = 0;
+}
+
 __global__ void __launch_bounds__(kThreads, 1)
     find_shares_kernel(const __grid_constant__ FusedParams p) {
   wait_for_previous_kernel();
@@ -22,6 +28,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   Share share = find_share(p, *reinterpret_cast<ShareScratch*>(shared_block), block_order());
   decide_warm_up(p, *reinterpret_cast<WarmUpScratch*>(shared_block), block_order(), share);
   const int thread = static_cast<int>(threadIdx.x);
+  if (p.unproven == Unproven::kSegments && blockIdx.x == 0) clear_counters(p.segments);
   if (thread < kHandoverFlags) p.handover.sent[blockIdx.x * kHandoverFlags + thread] = 0;
   if (thread != 0) return;
   p.handover.shares[blockIdx.x] = share;

@@ -6,12 +6,14 @@
 
 namespace flash_kda::cuda::sm90 {
 
+// `rehearsals`: arrivals after which nobody waits for a rehearsal any more.
 template <GateForm kForm>
-__device__ __forceinline__ void init_fused_barriers(std::uint32_t shared) {
+__device__ __forceinline__ void init_fused_barriers(std::uint32_t shared,
+                                                    int rehearsals = kRehearsedArrivals) {
   // Warps that write a chunk's Akk: those with rows of keys.
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
   constexpr int kRecurrenceWarps = 8;
-  init_barriers(shared, SharedPlan::kRehearsed, 1, kRehearsedArrivals);
+  init_barriers(shared, SharedPlan::kRehearsed, 1, rehearsals);
   init_barriers(shared, SharedPlan::kPassed, 1, 1);
   init_barriers(shared, SharedPlan::kWritten, 1, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);
@@ -27,6 +29,11 @@ __device__ __forceinline__ void init_fused_barriers(std::uint32_t shared) {
   arrive_at(shared + SharedPlan::kPassed);
 }
 
+// The upper right quarters of the score tiles stay zero for good: no chunk writes them again.
+__device__ __forceinline__ void clear_inverses(std::uint32_t shared) {
+  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
+}
+
 // Everything before the roles. What does not depend on the kernel in front comes first: it is still
 // running on other multiprocessors.
 template <GateForm kForm, Keeps kKeeps>
@@ -37,8 +44,7 @@ __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
     block_chunks() = ~0u;  // until prepare has seen the last
   }
   if (threadIdx.x == 32) prefetch_maps(p);
-  // The upper right quarters of the score tiles stay zero for good: nobody writes them again.
-  clear_stages<StagePlan::kInverse, StagePlan::kGamma>(shared + SharedPlan::kStage, kStages);
+  clear_inverses(shared);
   if constexpr (kRehearses<kForm, kKeeps>) clear_rehearsed(shared);
   wait_for_previous_kernel();
   static_assert(sizeof(TakeScratch) <= StagePlan::kInverse);  // cleared above by other threads

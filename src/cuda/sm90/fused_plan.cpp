@@ -16,8 +16,6 @@ namespace {
 // is then 257 chunks in a row, about 0.48 ms on an H200 whatever the number of heads, and the two
 // kernels take 0.43 ms for 24 heads, 0.53 for 32 (BENCHMARK_H200.md).
 constexpr std::int64_t kMinItems = 32;
-// Chains that are left to other kernels are bits of one word.
-constexpr std::int64_t kMaxLeft = 64;
 static_assert(kMinItems <= kMaxLeft);
 // Cycles of a chunk on an H200: 1.80 us, by 96 and 64 heads of 8192 tokens, at 1.75 GHz.
 constexpr double kChunkCycles = 3150;
@@ -33,10 +31,15 @@ constexpr std::int64_t kShortChain = 8;
 // multiprocessor (0.43 ms for 96 heads of 8192 tokens on 132), and what comes once.
 constexpr double kPrepareCycles = 127;
 constexpr double kTwoKernelStartCycles = 30000;
-// How much longer than by two kernels chains without proof may take by the split form: where there
-// are none, those four launches take 7 us of 40 to 65, which a call with the split form does not
+// How much longer than by two kernels chains without proof may take in the launch of the others:
+// where there are none, those four launches take 7 us of 40 to 65, which such a call does not
 // have.
-constexpr double kSplitMayTake = 1.25;
+constexpr double kInLaunchMayTake = 1.25;
+// Of chains in segments: what comes once, and a step of a merge, in which kMergeRows rows go from
+// segment to segment. Within 8 % of what 1 to 24 heads of 4096 tokens to a million take, for every
+// number of segments that was tried; shorter ones take up to 15 us less.
+constexpr double kSegmentStartCycles = 66500;
+constexpr double kMergeStepCycles = 3600;
 // What the kernel in front and empty launches of the two kernels cost, in chunks: 5 us.
 constexpr std::int64_t kExtraLaunches = 3;
 // Chunks of 32 would be mostly padding below: on an H200, 64 sequences of 63 tokens with 32 heads
@@ -57,6 +60,36 @@ Balance balance_chains(const Problem& p, std::int64_t blocks, std::int64_t max_w
   const std::int64_t cost = cost_of_chain(mean_tokens(p));
   const std::int64_t whole = (items + blocks - 1) / blocks * cost;
   return choose_balance(items * cost, cost, whole, blocks, max_warm_up);
+}
+
+// How a chain of the mean length is cut into segments.
+struct Segmentation {
+  std::int64_t chunks;  // of a segment
+  double cycles;        // of the call
+};
+// Blocks that merge a chain: as many as there are for each, with a power of two of value rows.
+std::int64_t count_merge_parts(const Problem& p, std::int64_t blocks) {
+  std::int64_t parts = kMaxMergeParts;
+  while (parts > kMinMergeParts && parts * count_items(p) > blocks) parts /= 2;
+  return parts;
+}
+// More segments shorten what is computed side by side, and lengthen what is merged one by one.
+Segmentation choose_segments(const Problem& p, std::int64_t blocks) {
+  const std::int64_t chunks = std::max<std::int64_t>((mean_tokens(p) + kChunk - 1) / kChunk, 1);
+  const std::int64_t rows = kMaxMergeParts / count_merge_parts(p, blocks);
+  // One for each block; of two, the second would only wait for the first.
+  const std::int64_t items = std::max<std::int64_t>(count_items(p), 1);
+  const std::int64_t most = std::max<std::int64_t>(blocks / items, 3);
+  Segmentation best{.chunks = chunks, .cycles = std::numeric_limits<double>::infinity()};
+  for (std::int64_t segments = 3; segments <= most; ++segments) {
+    const std::int64_t length = (chunks + segments) / (segments + 1);
+    const std::int64_t rounds = (items * (segments - 1) + blocks - 1) / blocks;
+    const double merges = static_cast<double>((segments - 2) * rows) * kMergeStepCycles;
+    const double cycles =
+        kSegmentStartCycles + static_cast<double>(3 * length * rounds) * kChunkCycles + merges;
+    if (cycles < best.cycles) best = {length, cycles};
+  }
+  return best;
 }
 
 std::int64_t limit_blocks(const PlanOptions& options, const DeviceLimits& device) {
@@ -126,6 +159,15 @@ bool may_leave_to_split(const Problem& p, const PlanOptions& options, const Devi
          count_items(p) <= clusters * kListedItems;
 }
 
+bool may_leave_to_segments(const Problem& p, const PlanOptions& options,
+                           const DeviceLimits& device) {
+  if (options.v_panel != 0 && options.v_panel != kDim) return false;
+  const std::int64_t blocks = limit_blocks(options, device);
+  return is_bounded(p.gate) && p.checkpoints.kind == CheckpointKind::kNone &&
+         why_not_fused(p, device).empty() && count_items(p) <= kMaxLeft &&
+         balance_chains(p, blocks, kMaxWarmUp).layout == Layout::kReplayed;
+}
+
 // Whether replays of proven parts, with what the launches for other chains cost, are predicted to
 // take less than `cycles`.
 bool replays_pay(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
@@ -170,20 +212,53 @@ Config config_of_many(const Problem& p, const PlanOptions& options, const Device
   return leaves ? leave_to_split(fused) : fused;
 }
 
+// What computes few chains without proof.
+struct Exact {
+  Unproven form;
+  double cycles;
+};
+Exact choose_exact(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
+                   double weight_of_two_kernels) {
+  const std::int64_t blocks = limit_blocks(options, device);
+  Exact best = {Unproven::kTwoKernels, weight_of_two_kernels * two_kernel_cycles(p, device)};
+  const auto consider = [&](Unproven form, double cycles) {
+    if (cycles < best.cycles) best = {form, cycles};
+  };
+  if (may_split(p, options, device)) consider(Unproven::kSplit, split_cycles(p, blocks));
+  if (may_leave_to_segments(p, options, device)) {
+    consider(Unproven::kSegments, choose_segments(p, blocks).cycles);
+  }
+  return best;
+}
+
 // Of few chains.
 Config config_of_few(const Problem& p, const PlanOptions& options, const DeviceLimits& device,
                      const Config& two_kernels) {
-  const double by_two_kernels = two_kernel_cycles(p, device);
-  const double by_split = may_split(p, options, device)
-                              ? split_cycles(p, limit_blocks(options, device))
-                              : std::numeric_limits<double>::infinity();
-  if (replays_pay(p, options, device, std::min(by_two_kernels, by_split))) {
+  const Exact alone = choose_exact(p, options, device, /*weight_of_two_kernels=*/1.0);
+  if (replays_pay(p, options, device, alone.cycles)) {
     const Config fused = fused_config(p, options, device);
-    return by_split < kSplitMayTake * by_two_kernels && may_leave_to_split(p, options, device)
-               ? leave_to_split(fused)
-               : leave_to_two_kernels(fused, two_kernels);
+    switch (choose_exact(p, options, device, kInLaunchMayTake).form) {
+      case Unproven::kSegments:
+        return leave_to_segments(fused, p);
+      case Unproven::kSplit:
+        if (may_leave_to_split(p, options, device)) return leave_to_split(fused);
+        break;
+      default:
+        break;
+    }
+    return leave_to_two_kernels(fused, two_kernels);
   }
-  return by_split < by_two_kernels ? fused_config(p, options, device, kSplitPanel) : two_kernels;
+  switch (alone.form) {
+    case Unproven::kSegments: {
+      PlanOptions exact = options;
+      exact.cuts = Cuts::kExact;
+      return leave_to_segments(fused_config(p, exact, device), p);
+    }
+    case Unproven::kSplit:
+      return fused_config(p, options, device, kSplitPanel);
+    default:
+      return two_kernels;
+  }
 }
 
 }  // namespace
@@ -279,6 +354,15 @@ Config leave_to_split(Config config) {
   return config;
 }
 
+Config leave_to_segments(Config config, const Problem& p) {
+  config.target += ", segments";
+  config.unproven = Unproven::kSegments;
+  config.segment_tokens = choose_segments(p, config.multiprocessors).chunks * kChunk;
+  config.reason += fmt::format("; chains without proof of their replays in segments of {} tokens",
+                               config.segment_tokens);
+  return config;
+}
+
 Config two_kernel_part(const Config& both) {
   Config config = both;
   config.algorithm = Algorithm::kChunked;
@@ -308,7 +392,7 @@ int count_blocks(const Problem& p, const Config& config) {
 
 HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   HandoverLayout layout;
-  if (count_items(p) <= count_shares(config) && config.warm_up_tokens == 0) return layout;
+  if (count_items(p) <= count_shares(config) && max_warm_up(config) == 0) return layout;
   const auto blocks = static_cast<std::size_t>(count_shares(config));
   layout.sent = blocks * kHandoverFloats * sizeof(float);
   layout.shares = layout.sent + blocks * kHandoverFlags * sizeof(std::uint32_t);
@@ -318,7 +402,30 @@ HandoverLayout lay_out_handover(const Problem& p, const Config& config) {
   layout.ended = layout.begun + sizeof(*Handover::begun);
   layout.counts = layout.ended + sizeof(*Handover::ended);
   layout.bytes = align_up(layout.counts + sizeof(CutCounts));
+  if (config.unproven != Unproven::kSegments) return layout;
+  const auto slots = static_cast<std::size_t>(count_segments(p, config).slots);
+  layout.segment_states = layout.bytes;
+  layout.segment_maps = layout.segment_states + slots * kHandoverFloats * sizeof(float);
+  layout.taken = layout.segment_maps + slots * kHandoverFloats * sizeof(float);
+  layout.done = layout.taken + sizeof(*Segments::taken);
+  layout.merged = layout.done + kMaxLeft * sizeof(*Segments::done);
+  layout.bytes = align_up(layout.merged + kMaxLeft * sizeof(*Segments::merged));
   return layout;
+}
+
+SegmentCounts count_segments(const Problem& p, const Config& config) {
+  SegmentCounts counts{.chunks = config.segment_tokens / kChunk,
+                       .slots = 0,
+                       .parts = count_merge_parts(p, config.multiprocessors)};
+  // A chain of n chunks has ceil(n / L) - 2 segments that others follow, or none: at most n / L.
+  const std::int64_t chunks = p.is_varlen() ? p.tokens / kChunk + p.sequences()
+                                            : (p.tokens + kChunk - 1) / kChunk * p.sequences();
+  counts.slots = p.v_heads * (chunks / counts.chunks);
+  return counts;
+}
+
+std::int64_t max_warm_up(const Config& config) {
+  return config.unproven == Unproven::kSegments ? kMaxWarmUp : config.warm_up_tokens / kChunk;
 }
 
 std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
@@ -328,7 +435,7 @@ std::size_t fused_workspace_bytes(const Problem& p, const Config& config) {
 }
 
 Balance balance_equal_chains(const Problem& p, const Config& config) {
-  return balance_chains(p, count_shares(config), config.warm_up_tokens / kChunk);
+  return balance_chains(p, count_shares(config), max_warm_up(config));
 }
 
 bool may_cut_chains(const Problem& p, const Config& config) {

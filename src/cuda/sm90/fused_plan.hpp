@@ -27,6 +27,8 @@ bool is_split(const Config& config);
 // as `two_kernels`, or to the split form.
 Config leave_to_two_kernels(Config fused, const Config& two_kernels);
 Config leave_to_split(Config fused);
+// Or computed in segments.
+Config leave_to_segments(Config fused, const Problem& problem);
 
 // The plan's second part, if chains without proof are left to two kernels. Their workspace follows
 // that of the fused kernel.
@@ -49,9 +51,26 @@ struct HandoverLayout {
   std::size_t begun = 0;
   std::size_t ended = 0;
   std::size_t counts = 0;  // CutCounts, for tests and benchmarks
-  std::size_t bytes = 0;   // a multiple of 128, as the two kernels ask
+  // Unproven::kSegments (params.hpp).
+  std::size_t segment_states = 0;
+  std::size_t segment_maps = 0;
+  std::size_t taken = 0;
+  std::size_t done = 0;
+  std::size_t merged = 0;
+  std::size_t bytes = 0;  // a multiple of 128, as the two kernels ask
 };
 HandoverLayout lay_out_handover(const Problem& problem, const Config& config);
+
+// Of Unproven::kSegments: how chains without proof are cut, and merged.
+struct SegmentCounts {
+  std::int64_t chunks;  // of a segment; the first has twice as many
+  std::int64_t slots;   // segments that others follow, at most
+  std::int64_t parts;   // blocks that merge a chain, each some of its value rows
+};
+SegmentCounts count_segments(const Problem& problem, const Config& config);
+
+// Chunks that a part of a chain may replay, or would if that could be proven: 0 if it is to wait.
+std::int64_t max_warm_up(const Config& config);
 
 // Of everything that a fused plan launches.
 std::size_t fused_workspace_bytes(const Problem& problem, const Config& config);

@@ -66,18 +66,34 @@ __device__ __forceinline__ void load_all_rows(const FusedParams& p, const ChunkP
   load_rows(p.inputs.g, at.of_v, tokens, stage + StagePlan::kGate, kHalfTile);
 }
 
+// Zeros for the rows of a chunk that exist.
+__device__ __forceinline__ void clear_rows(int tokens, std::uint32_t tile) {
+  const int lane = lane_index();
+  for (int row = lane / 16; row < tokens; row += 2) {
+    store_shared_bits(tile + lane % 16 / 8 * kHalfTile + token_piece(row, lane % 8), {0, 0, 0, 0});
+  }
+}
+
+template <Work kWork>
 __device__ __forceinline__ void load_chunk(const FusedParams& p, const WorkItem& item, int c,
                                            std::uint32_t stage, std::uint32_t raw) {
   const ChunkPlace at(p, item, c);
+  const bool has_values = kWork == Work::kShares || item.sink != Sink::kMap;
   if (p.loads == Transfer::kBox) {
     if (is_leader()) {
       arrive_expecting_at(raw, StagePlan::kRawBytes);
       load_boxes(p, at, stage, raw);
-      load_box(stage + StagePlan::kValue, p.v_map, at.of_v, 0, raw);
+      BoxPlace of_v = at.of_v;
+      if (!has_values) of_v.token = -kChunk;  // outside the tensor, where TMA reads zeros
+      load_box(stage + StagePlan::kValue, p.v_map, of_v, 0, raw);
     }
   } else {
     load_all_rows(p, at, item.tokens(c), stage);
-    load_rows(p.v, at.of_v, item.tokens(c), stage + StagePlan::kValue, kHalfTile);
+    if (has_values) {
+      load_rows(p.v, at.of_v, item.tokens(c), stage + StagePlan::kValue, kHalfTile);
+    } else {
+      clear_rows(item.tokens(c), stage + StagePlan::kValue);
+    }
     warp_arrive(raw);
   }
 }
@@ -116,7 +132,7 @@ __device__ __forceinline__ void store_chunk(const FusedParams& p, std::uint32_t 
 
 // The recurrence gives back a stage and hands out outputs at the same moment, so one warp waits for
 // both: it refills the stage, then sends the outputs of the chunk that was there.
-template <GateForm kForm, Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps, Work kWork = Work::kShares>
 __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_t shared) {
   std::uint32_t count = 0;
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
@@ -127,8 +143,8 @@ __device__ __forceinline__ void run_transfers(const FusedParams& p, std::uint32_
         wait_at(shared + SharedPlan::kRehearsed, 0);
       }
       wait_at(shared + SharedPlan::kEmpty + 8 * turn.slot, turn.parity ^ 1);
-      load_chunk(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
-                 shared + SharedPlan::kRaw + 8 * turn.slot);
+      load_chunk<kWork>(p, item, c, shared + SharedPlan::kStage + turn.slot * StagePlan::kBytes,
+                        shared + SharedPlan::kRaw + 8 * turn.slot);
       OutPlace done = {};
       if (count >= kStages) done = out_place(turn.slot);
       __syncwarp();

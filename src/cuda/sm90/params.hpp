@@ -49,6 +49,18 @@ struct Handover {
   unsigned long long* unproven = nullptr;
 };
 
+// Workspace of Unproven::kSegments (segments.cuh). The kernel in front zeroes the counters.
+struct Segments {
+  float* states = nullptr;          // [slots, V, K]
+  float* maps = nullptr;            // [slots, K, K]
+  std::uint32_t* taken = nullptr;   // jobs, by blocks
+  std::uint32_t* done = nullptr;    // [kMaxLeft]: arrivals of a chain's summaries
+  std::uint32_t* merged = nullptr;  // [kMaxLeft]: and of its merges
+  std::int32_t chunks = 0;          // of a segment
+  std::int32_t parts = 0;           // of a merge, of so many
+  std::int32_t rows = 0;            // value rows each
+};
+
 struct FusedParams {
   CUtensorMap q_map, k_map, g_map, v_map, out_map;
   SequenceMap sequences;
@@ -58,7 +70,9 @@ struct FusedParams {
   TokenInputs inputs;
   RowTensor v, out;
   Handover handover;
+  Segments segments;
   std::int32_t max_warm_up = 0;      // chunks; 0: parts after a cut wait for their state
+  std::int32_t proves = 1;           // whether replays may be proven; 0: only whole ones
   std::int32_t states_in_place = 0;  // whether a final state may replace its initial one
   std::int32_t items = 0;            // (sequence, value head) pairs
   Balance balance = {};              // of chains of one length; packed ones are laid on the device
@@ -82,6 +96,10 @@ cudaError_t launch_fused(const FusedParams& params, int blocks, const LaunchCont
 // The same with Unproven::kSplit: as clusters of two blocks, which take the chains that are left.
 cudaError_t launch_fused_then_split(const FusedThenSplitParams& params, int blocks,
                                     const LaunchContext& context);
+
+// The same with Unproven::kSegments. A bounded gate, and no checkpoints.
+cudaError_t launch_fused_then_segments(const FusedParams& params, int blocks,
+                                       const LaunchContext& context);
 
 // The split form: `clusters` of two blocks each, at most `items`.
 cudaError_t launch_split(const FusedParams& params, int clusters, const LaunchContext& context);

@@ -182,10 +182,10 @@ __device__ __forceinline__ void prepare_chunk(const Preparer& preparer) {
 }
 
 // Every chunk that the block sees; `part` of 8.
-template <Keeps kKeeps>
+template <Keeps kKeeps, Work kWork = Work::kShares>
 __device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
   const PreparePlace place(fresh_lane(), shared, part);
-  std::uint32_t count = first_count<GateForm::kBounded, kKeeps>(kPrepareRehearsal);
+  std::uint32_t count = first_count<GateForm::kBounded, kKeeps, kWork>(kPrepareRehearsal);
 #pragma unroll 1
   for (;; count = next_count(count)) {
     const Turn<kStages> turn(count);

@@ -8,6 +8,7 @@
 #include "cuda/sm90/pieces.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/scores.cuh"
+#include "cuda/sm90/segments.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 #include "cuda/sm90/wgmma.cuh"
 #include "cuda/two_kernel/state_io.cuh"
@@ -296,26 +297,64 @@ __device__ __forceinline__ std::uint32_t stage_ahead(std::uint32_t shared, std::
   return ahead < end ? ahead : ahead - kStages * StagePlan::kBytes;
 }
 
+// A state of the workspace, fp32 [128, 128].
+__device__ __forceinline__ StatePlace place_of_matrix(float* matrix) {
+  return {matrix, DType::kF32, Alignment::kVector, 0, kDim, 1};
+}
+__device__ __forceinline__ void set_identity(StateTile& state) {
+  const int thread = recurrence_thread();
+#pragma unroll
+  for (int i = 0; i < 64; ++i) {
+    const bool is_one = state_row(thread, i / 2) == state_channel(thread, i / 2) + i % 2;
+    state[i] = is_one ? 1.0f : 0.0f;
+  }
+}
+
+// Where the state before a segment's chunks lies, once it is there.
+__device__ __forceinline__ StatePlace place_before_segment(const Segments& s,
+                                                           const WorkItem& item) {
+  wait_for_warps(s.merged + item.chain, kStateWarps * s.parts);
+  return place_of_matrix(matrix_of_slot(s.states, item.slot - 1));
+}
+__device__ __forceinline__ StatePlace place_after_segment(const Segments& s, const WorkItem& item) {
+  if (item.sink == Sink::kNowhere) return no_state();
+  return place_of_matrix(matrix_of_slot(item.sink == Sink::kMap ? s.maps : s.states, item.slot));
+}
+
 // The state at the ends of a piece of work.
+template <Work kWork>
 __device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem& item,
                                             StateTile& state) {
   if (item.source == Source::kBlock) {
     receive_state(p.handover, block_share().block - 1, state);
-  } else {
-    const bool given = item.source == Source::kCaller;
-    load_state(given ? initial_place(p.states, item.n, item.head) : no_state(), state);
+    return;
   }
+  StatePlace place = no_state();
+  if (item.source == Source::kCaller) place = initial_place(p.states, item.n, item.head);
+  if constexpr (kWork == Work::kSharesAndSegments) {
+    if (item.source == Source::kIdentity) return set_identity(state);
+    if (item.source == Source::kSegment) place = place_before_segment(p.segments, item);
+  }
+  load_state(place, state);
 }
+template <Work kWork>
 __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item,
                                           const StateTile& state) {
+  const bool is_share = kWork == Work::kShares || block_job().kind == JobKind::kShare;
   // Where states are updated in place, nobody may still have to read what this chain began with.
-  if (p.states_in_place != 0 && item.replay > 0) {
+  if (is_share && p.states_in_place != 0 && item.replay > 0) {
     wait_for_state(p.handover, block_share().block - 1);
   }
-  if (item.sink == Sink::kBlock) {
-    send_state(p.handover, block_share().block, state);
+  if (item.sink == Sink::kBlock) return send_state(p.handover, block_share().block, state);
+  StatePlace place;
+  if (kWork == Work::kShares || item.sink == Sink::kCaller) {
+    place = final_place(p.states, item.n, item.head);
   } else {
-    store_state(final_place(p.states, item.n, item.head), state);
+    place = place_after_segment(p.segments, item);
+  }
+  store_state(place, state);
+  if (!is_share && block_job().kind == JobKind::kSummaries) {
+    count_warp(p.segments.done + item.chain);
   }
 }
 
@@ -408,7 +447,7 @@ __device__ __forceinline__ void recur_chunks(std::uint32_t shared, int part, std
 
 // All pieces of work of this block, from their states to their states. recur(part, count, state,
 // is_over) takes the state through the chunks from number `count` until is_over().
-template <Keeps kKeeps, typename Recur>
+template <Keeps kKeeps, Work kWork, typename Recur>
 __device__ __forceinline__ void carry_states(const FusedParams& p, std::uint32_t shared, int part,
                                              Recur recur) {
   std::uint32_t count = 0;
@@ -419,7 +458,7 @@ __device__ __forceinline__ void carry_states(const FusedParams& p, std::uint32_t
     std::uint32_t end = count;
     {
       const WorkItem item = make_item(p, block_order(), round());
-      begin_state(p, item, state);
+      begin_state<kWork>(p, item, state);
       end += item.chunks();
       if constexpr (kKeeps == Keeps::kCheckpoints) store_progress(begin_progress(item));
     }
@@ -434,7 +473,7 @@ __device__ __forceinline__ void carry_states(const FusedParams& p, std::uint32_t
       }
     }
     // The item is looked up again: kept through the loop, it would spill.
-    end_state(p, make_item(p, block_order(), round()), state);
+    end_state<kWork>(p, make_item(p, block_order(), round()), state);
     __syncwarp();
     if (lane_index() == 0) {
       round() = round() + 1;
@@ -446,7 +485,7 @@ __device__ __forceinline__ void carry_states(const FusedParams& p, std::uint32_t
   }
 }
 
-template <GateForm kForm, Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps, Work kWork = Work::kShares>
 __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32_t shared,
                                                int part) {
   if (lane_index() == 0) block_round(recurrence_thread() / 32) = 0;
@@ -462,10 +501,10 @@ __device__ __forceinline__ void run_recurrence(const FusedParams& p, std::uint32
       store_scores(shared, part, Turn<kPairs>(part), stage_of(shared, part), score);
     }
   }
-  carry_states<kKeeps>(p, shared, part,
-                       [&](int half, std::uint32_t& count, StateTile& state, auto is_over) {
-                         recur_chunks<kForm>(shared, half, count, state, is_over);
-                       });
+  carry_states<kKeeps, kWork>(p, shared, part,
+                              [&](int half, std::uint32_t& count, StateTile& state, auto is_over) {
+                                recur_chunks<kForm>(shared, half, count, state, is_over);
+                              });
 }
 
 }  // namespace flash_kda::cuda::sm90

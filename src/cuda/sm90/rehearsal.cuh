@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/segment_job.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -29,8 +30,9 @@ __device__ __forceinline__ bool is_rehearsal(std::uint32_t count) {
 }
 
 // What a role counts from: `rehearsal`, if it rehearses and its block has work, or 0.
-template <GateForm kForm, Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps, Work kWork>
 __device__ __forceinline__ std::uint32_t first_count(std::uint32_t rehearsal) {
+  if (kWork == Work::kSharesAndSegments && block_job().kind != JobKind::kShare) return 0;
   return kRehearses<kForm, kKeeps> && block_share().rounds > 0 ? rehearsal : 0;
 }
 __device__ __forceinline__ std::uint32_t next_count(std::uint32_t count) {

@@ -136,10 +136,10 @@ __device__ __forceinline__ void scale_tokens(const FusedParams& p, int lane, std
 }
 
 // One warp of two: the tokens of sub-chunk `sub`.
-template <GateForm kForm, Keeps kKeeps>
+template <GateForm kForm, Keeps kKeeps, Work kWork = Work::kShares>
 __device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
   constexpr bool kBoards = kForm == GateForm::kBounded;
-  std::uint32_t count = first_count<kForm, kKeeps>(kScalarsRehearsal);
+  std::uint32_t count = first_count<kForm, kKeeps, kWork>(kScalarsRehearsal);
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const BoardOfHead of_head(p.inputs, item.head, sub);
     RawBeta next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);

@@ -421,10 +421,10 @@ __device__ __forceinline__ void run_split_recurrence(const FusedParams& p, std::
                                                      int rank) {
   if (lane_index() == 0) block_round(recurrence_thread() / 32) = 0;
   __syncwarp();
-  carry_states<kKeeps>(p, shared, rank,
-                       [&](int part, std::uint32_t& count, StateTile& state, auto is_over) {
-                         recur_split_chunks(shared, part, count, state, is_over);
-                       });
+  carry_states<kKeeps, Work::kShares>(
+      p, shared, rank, [&](int part, std::uint32_t& count, StateTile& state, auto is_over) {
+        recur_split_chunks(shared, part, count, state, is_over);
+      });
 }
 
 }  // namespace flash_kda::cuda::sm90

@@ -246,7 +246,8 @@ __device__ __forceinline__ void decide_warm_up(const FusedParams& p, WarmUpScrat
   if (share.layout != Layout::kReplayed || share.tail_skip == 0) return;
   const WorkItem chain = make_chain(p, order, share.begin - 1);
   const int cut = chain.first + share.tail_skip * kChunk;
-  const int chunks = find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch);
+  const int chunks =
+      p.proves != 0 ? find_warm_up(p, chain, cut, min(share.tail_skip, p.max_warm_up), scratch) : 0;
   if (chunks > 0) {
     share.tail_source = Source::kZero;
     share.tail_replay = chunks;

@@ -11,8 +11,10 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// Where the state goes after the last chunk of a piece of work.
-enum class Sink : std::int32_t { kCaller, kBlock };
+// Where the state goes after the last chunk of a piece of work. Of segments (segments.cuh): to the
+// segment's slot, as a state or as what becomes of any state (then all values count as zero), or
+// nowhere, where another block knows it already.
+enum class Sink : std::int32_t { kCaller, kBlock, kSegment, kMap, kNowhere };
 
 // One sequence of one value head, or a part of it.
 struct alignas(16) WorkItem {
@@ -25,6 +27,8 @@ struct alignas(16) WorkItem {
   Source source;
   Sink sink;
   std::int32_t replay;  // first chunks, whose outputs another block writes
+  std::int32_t slot;    // of a segment
+  std::int32_t chain;   // of a segment: its bit in a set of chains
 
   __device__ int chunks() const { return (length + kChunk - 1) / kChunk; }
   // Tokens of chunk c that exist.
@@ -70,6 +74,8 @@ __device__ __forceinline__ WorkItem whole_chain(const FusedParams& p, int n, int
           sequence.length,
           Source::kCaller,
           Sink::kCaller,
+          0,
+          0,
           0};
 }
 

@@ -1,0 +1,108 @@
+// The fused kernel that does in the same launch what it leaves: chains with a cut that is not
+// proven are computed in segments (segments.cuh), by all blocks that are done with their shares.
+// Mostly there are none. Without checkpoints: with them the recurrence would spill.
+#include "cuda/sm90/fused_block.cuh"
+#include "cuda/sm90/inverse_role.cuh"
+#include "cuda/sm90/io_roles.cuh"
+#include "cuda/sm90/merge_role.cuh"
+#include "cuda/sm90/prepare_role.cuh"
+#include "cuda/sm90/recurrence_role.cuh"
+#include "cuda/sm90/scalars_role.cuh"
+
+namespace flash_kda::cuda::sm90 {
+namespace {
+
+enum class Lays : std::int32_t { kNo, kYes };
+
+// By every warp of the block, after its role: the next job; false if there is none. The first warp
+// of the recurrence, whose registers suffice, looks it up.
+template <Lays kLays>
+__device__ __forceinline__ bool begin_job(const FusedParams& p) {
+  if (block_left() == 0) return false;
+  const bool has_merged = block_job().kind == JobKind::kMerge;
+  __syncthreads();  // all roles are over
+  if (has_merged) clear_inverses(shared_address(shared_block));
+  if constexpr (kLays == Lays::kYes) {
+    if (recurrence_thread() < 32) {
+      const std::uint32_t shared = shared_address(shared_block);
+      int number = 0;
+      if (lane_index() == 0) number = static_cast<int>(atomicAdd(p.segments.taken, 1u));
+      const NumberedJob next = find_job(p, __shfl_sync(0xffffffffu, number, 0));
+      if (lane_index() == 0) {
+        invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
+        init_fused_barriers<GateForm::kBounded>(shared, /*rehearsals=*/1);
+        arrive_at(shared + SharedPlan::kRehearsed);
+        block_chunks() = ~0u;
+        block_job() = next.job;
+        block_share().rounds = list_segment(p, next);
+      }
+    }
+  }
+  publish_to_async_proxy();  // boxes and copies will be where a merge or prepare have written
+  __syncthreads();
+  return block_job().kind != JobKind::kNone;
+}
+
+__global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
+    fused_then_segments_kernel(const __grid_constant__ FusedParams p) {
+  constexpr GateForm kForm = GateForm::kBounded;
+  constexpr Keeps kKeeps = Keeps::kFinalState;
+  constexpr Work kWork = Work::kSharesAndSegments;
+  constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
+  if (threadIdx.x == 0) block_job().kind = JobKind::kShare;
+  begin_fused_block<kForm, kKeeps>(p);
+
+  const std::uint32_t shared = shared_address(shared_block);
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
+  if (warpgroup == 0) {
+    shrink_registers<kRegisters.io>();
+    switch (static_cast<IoWarp>(warp)) {
+      case IoWarp::kTransfers:
+        do {
+          run_transfers<kForm, kKeeps, kWork>(p, shared);
+        } while (begin_job<Lays::kNo>(p));
+        return;
+      case IoWarp::kFirstScalars:
+      case IoWarp::kSecondScalars:
+        do {
+          run_scalars<kForm, kKeeps, kWork>(p, shared, warp - 1);
+        } while (begin_job<Lays::kNo>(p));
+        return;
+      case IoWarp::kInverse:
+        do {
+          run_inverse<kForm, kKeeps>(p, shared);
+        } while (begin_job<Lays::kNo>(p));
+        return;
+    }
+  } else if (warpgroup == 2 || warpgroup == 3) {
+    grow_registers<kRegisters.recurrence>();
+    do {
+      if (block_job().kind == JobKind::kMerge) {
+        run_merge(p.segments, shared);
+      } else {
+        run_recurrence<kForm, kKeeps, kWork>(p, shared_address(shared_block),
+                                             recurrence_thread() / kWarpgroup);
+      }
+    } while (begin_job<Lays::kYes>(p));
+  } else {
+    shrink_registers<kRegisters.prepare>();
+    const int part = warp % 4 + (warpgroup == 1 ? 0 : 4);
+    do {
+      run_prepare<kKeeps, kWork>(shared, part);
+    } while (begin_job<Lays::kNo>(p));
+  }
+}
+
+}  // namespace
+
+cudaError_t launch_fused_then_segments(const FusedParams& params, int blocks,
+                                       const LaunchContext& context) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(blocks));
+  shape.block = dim3(kThreadsOf<GateForm::kBounded>);
+  shape.shared_bytes = SharedPlan::kBytes;
+  return launch(fused_then_segments_kernel, shape, context, params);
+}
+
+}  // namespace flash_kda::cuda::sm90
