@@ -16,15 +16,16 @@ import tempfile
 
 KERNELS = ["checkpoint_rows", "merge", "prepare", "recurrence", "recurrent"]
 # For sm_90a alone. Roles but the recurrence (sm90/check_fused.py) may spill.
-FUSED_KERNELS = ["find_shares", "fused", "split", "fused_then_split"]
-SPILLING = ("fused_kernel", "split_kernel", "fused_then_split_kernel")
+FUSED_KERNELS = ["find_shares", "fused", "split", "fused_then_split", "fused_then_segments"]
+SPILLING = ("fused_kernel", "split_kernel", "fused_then_split_kernel", "fused_then_segments_kernel")
 
 # Threads of the largest block, and dynamic shared bytes: of the recurrence four stages of chunk images
 # with their barriers, padded to 128, and one more image for checkpoints; of the fused kernel
 # SharedPlan::kBytes.
 FUSED_THREADS = {"find_shares_kernel": 512, "fused_kernel<0,0>": 640, "fused_kernel<0,1>": 640,
                  "fused_kernel<1,0>": 512, "fused_kernel<1,1>": 512, "split_kernel<0>": 640,
-                 "split_kernel<1>": 640, "fused_then_split_kernel<0>": 640, "fused_then_split_kernel<1>": 640}
+                 "split_kernel<1>": 640, "fused_then_split_kernel<0>": 640, "fused_then_split_kernel<1>": 640,
+                 "fused_then_segments_kernel": 640}
 THREADS = {"checkpoint_rows_kernel": 256, "merge_kernel<128>": 512, "merge_kernel<64>": 256,
            "prepare_kernel<128>": 64, "prepare_kernel<64>": 32, "prepare_some_kernel": 64,
            "recurrent_kernel<128>": 128, "recurrent_kernel<64>": 128, **FUSED_THREADS}

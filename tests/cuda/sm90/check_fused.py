@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What ptxas and the disassembler say of the fused kernel, of its split form, and of both in one.
+"""What ptxas and the disassembler say of the fused kernel, of its split form, and of those that go on
+with the split form or with segments.
 
     check_fused.py NVCC SOURCE_DIR [--update]
 
@@ -29,7 +30,8 @@ RECURRENCE_REGISTERS = 168
 # more in each of four roles.
 MOST = {"fused": {"registers": 128, "spilled": {"KeepsE0": 256, "KeepsE1": 320}},
         "split": {"registers": 96, "spilled": {"KeepsE0": 64, "KeepsE1": 128}},
-        "fused_then_split": {"registers": 96, "spilled": {"KeepsE0": 128, "KeepsE1": 192}}}
+        "fused_then_split": {"registers": 96, "spilled": {"KeepsE0": 128, "KeepsE1": 192}},
+        "fused_then_segments": {"registers": 96, "spilled": {"": 64}}}
 
 
 def recurrence_code(disassembly):

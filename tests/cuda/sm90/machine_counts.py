@@ -7,6 +7,7 @@ import re
 ROLE_BEGIN = re.compile(r"USETMAXREG\.(?:TRY_ALLOC|DEALLOC)\.CTAPOOL")
 
 BOTH_FORMS = "fused_then_split"  # in the name of the kernel whose roles run one form after the other
+SEGMENTS = "fused_then_segments"  # and of that whose roles run one form again and again
 
 PRODUCTS = 22  # wgmma of a chunk in the recurrence
 SCORE_PRODUCTS = 8
@@ -53,9 +54,10 @@ def chunk_loops(listing):
     found = {}
     for function in listing.split("Function :")[1:]:
         name = function.splitlines()[0]
-        if "KeepsE0E" not in name:
+        if "KeepsE0E" not in name and SEGMENTS not in name:
             continue
-        form = ("both" if BOTH_FORMS in name else "split" if "split_kernel" in name else
+        form = ("segments" if SEGMENTS in name else "both" if BOTH_FORMS in name else
+                "split" if "split_kernel" in name else
                 "bounded" if "GateFormE0" in name else "general")
         code = instructions(function)
         starts = [i for i, (_, text) in enumerate(code) if ROLE_BEGIN.search(text)]
@@ -72,7 +74,7 @@ def chunk_loops(listing):
                            "split": loop_with(recurrence[0], r"HGMMA\S*", PRODUCTS,
                                               PRODUCTS + SCORE_PRODUCTS)}
             continue
-        loop_products = PRODUCTS + (SCORE_PRODUCTS if form == "bounded" else 0)
+        loop_products = PRODUCTS + (SCORE_PRODUCTS if form in ("bounded", "segments") else 0)
         found[form] = {"recurrence": loop_with(recurrence[0], r"HGMMA\S*", loop_products)}
         if form == "split":
             found[form]["scores"] = loop_with(recurrence[0], r"HGMMA\S*", SCORE_PRODUCTS, PRODUCTS)
