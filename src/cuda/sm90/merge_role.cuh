@@ -9,12 +9,11 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// Every warp multiplies kMergeRows rows of the state at a time by a quarter of the rows of M, two
-// columns a lane, and then adds up the quarters of one row.
+// Every warp multiplies kMergeRows rows of the state at a time by its rows of M, four columns a
+// lane, and then adds up what all warps have for one row.
 inline constexpr int kMergeWarps = 2 * kWarpgroup / 32;
-inline constexpr int kMergeParts = 4;  // of the rows of M
-inline constexpr int kMergeDepth = kDim / kMergeParts;
-static_assert(kMergeRows == kMergeWarps && 2 * kMergeParts == kMergeWarps);
+inline constexpr int kMergeDepth = kDim / kMergeWarps;
+static_assert(kMergeRows == kMergeWarps && kDim == 4 * 32);
 inline constexpr int kMergeBarrier = 1;  // named barriers are the general form's otherwise
 
 // Where stages are while there are chunks; barriers of M are the first of theirs.
@@ -24,8 +23,8 @@ struct MergePlan {
   static constexpr std::uint32_t kMap = SharedPlan::kStage;      // 2 x [128][128]
   static constexpr std::uint32_t kEntry = kMap + 2 * kMapBytes;  // [rows][128]
   static constexpr std::uint32_t kSums = kEntry + kDim / kMinMergeParts * kRow;
-  static constexpr std::uint32_t kPartBytes = kMergeRows * kRow;  // 2 x [parts][8][128]
-  static_assert(kSums + 2 * kMergeParts * kPartBytes <= SharedPlan::kOut);
+  static constexpr std::uint32_t kSumBytes = kMergeRows * kRow;  // of a warp
+  static_assert(kSums + kMergeWarps * kSumBytes <= SharedPlan::kOut);
   static constexpr std::uint32_t kFull = SharedPlan::kRaw;  // [1 + bytes]
 };
 
@@ -37,62 +36,61 @@ __device__ __forceinline__ void load_map(std::uint32_t shared, int count, const 
           full);
 }
 
+__device__ __forceinline__ void add_product(float x, float4 m, float4& sum) {
+  sum = {fmaf(x, m.x, sum.x), fmaf(x, m.y, sum.y), fmaf(x, m.z, sum.z), fmaf(x, m.w, sum.w)};
+}
+
 struct MergeWarp {
   std::uint32_t shared;
   int warp;
-  std::uint32_t column;  // bytes; of the two of this lane
 
-  __device__ __forceinline__ MergeWarp(std::uint32_t shared)
-      : shared(shared),
-        warp(recurrence_thread() / 32),
-        column(256 * (warp / kMergeParts) + 8 * lane_index()) {}
+  __device__ __forceinline__ explicit MergeWarp(std::uint32_t shared)
+      : shared(shared), warp(recurrence_thread() / 32) {}
 
   __device__ __forceinline__ std::uint32_t entry(int row) const {
     return shared + MergePlan::kEntry + row * MergePlan::kRow;
   }
-  __device__ __forceinline__ std::uint32_t sums(int buffer, int part) const {
-    return shared + MergePlan::kSums + (buffer * kMergeParts + part) * MergePlan::kPartBytes;
+  // Of a warp for row `v` of kMergeRows.
+  __device__ __forceinline__ std::uint32_t sum(int of_warp, int v) const {
+    return shared + MergePlan::kSums + of_warp * MergePlan::kSumBytes + v * MergePlan::kRow;
+  }
+
+  // Four columns of a row, those of the lane.
+  __device__ __forceinline__ float4 load_four(std::uint32_t row) const {
+    return load_shared_4(row + 16 * fresh_lane());
+  }
+  __device__ __forceinline__ void store_four(std::uint32_t row, float4 x) const {
+    store_shared_4(row + 16 * fresh_lane(), x.x, x.y, x.z, x.w);
   }
 
   // This warp's sums for rows `first`, ... of entry M.
-  __device__ __forceinline__ void multiply(int first, int buffer, std::uint32_t map) const {
-    const int part = warp % kMergeParts;
-    std::uint32_t m = map + part * kMergeDepth * MergePlan::kRow + column;
-    std::uint32_t x = entry(first) + 4 * part * kMergeDepth;
-    float2 sum[kMergeRows] = {};
+  __device__ __forceinline__ void multiply(int first, std::uint32_t map) const {
+    std::uint32_t m = map + warp * kMergeDepth * MergePlan::kRow;
+    std::uint32_t x = entry(first) + 4 * warp * kMergeDepth;
+    float4 sums[kMergeRows] = {};
 #pragma unroll 2
     for (int k = 0; k < kMergeDepth; k += 4, m += 4 * MergePlan::kRow, x += 16) {
-      float2 of_m[4];
+      float4 of_m[4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) of_m[i] = load_shared_2(m + i * MergePlan::kRow);
+      for (int i = 0; i < 4; ++i) of_m[i] = load_four(m + i * MergePlan::kRow);
 #pragma unroll
       for (int v = 0; v < kMergeRows; ++v) {
         const float4 of_x = load_shared_4(x + v * MergePlan::kRow);
-        sum[v].x = fmaf(of_x.x, of_m[0].x, sum[v].x), sum[v].y = fmaf(of_x.x, of_m[0].y, sum[v].y);
-        sum[v].x = fmaf(of_x.y, of_m[1].x, sum[v].x), sum[v].y = fmaf(of_x.y, of_m[1].y, sum[v].y);
-        sum[v].x = fmaf(of_x.z, of_m[2].x, sum[v].x), sum[v].y = fmaf(of_x.z, of_m[2].y, sum[v].y);
-        sum[v].x = fmaf(of_x.w, of_m[3].x, sum[v].x), sum[v].y = fmaf(of_x.w, of_m[3].y, sum[v].y);
+        add_product(of_x.x, of_m[0], sums[v]);
+        add_product(of_x.y, of_m[1], sums[v]);
+        add_product(of_x.z, of_m[2], sums[v]);
+        add_product(of_x.w, of_m[3], sums[v]);
       }
     }
-    const std::uint32_t to = sums(buffer, part) + column;
 #pragma unroll
-    for (int v = 0; v < kMergeRows; ++v) {
-      store_shared_2(to + v * MergePlan::kRow, sum[v].x, sum[v].y);
-    }
+    for (int v = 0; v < kMergeRows; ++v) store_four(sum(warp, v), sums[v]);
   }
 
-  // A row of a matrix, four columns a lane.
-  __device__ __forceinline__ float4 load_four(std::uint32_t row) const {
-    return load_shared_4(row + 16 * lane_index());
-  }
-  __device__ __forceinline__ void store_four(std::uint32_t row, float4 x) const {
-    store_shared_4(row + 16 * lane_index(), x.x, x.y, x.z, x.w);
-  }
-  // Row `first` + warp of entry M, of all parts, and of F.
-  __device__ __forceinline__ float4 add_parts(int buffer, float4 f) const {
+  // Row `first` + warp of entry M, of all warps' sums, and of F.
+  __device__ __forceinline__ float4 add_sums(float4 f) const {
 #pragma unroll
-    for (int part = 0; part < kMergeParts; ++part) {
-      const float4 x = load_four(sums(buffer, part) + warp * MergePlan::kRow);
+    for (int w = 0; w < kMergeWarps; ++w) {
+      const float4 x = load_four(sum(w, warp));
       f = {f.x + x.x, f.y + x.y, f.z + x.z, f.w + x.w};
     }
     return f;
@@ -102,14 +100,14 @@ struct MergeWarp {
 __device__ __forceinline__ void run_merge(const Segments& s, std::uint32_t shared) {
   const SegmentJob job = block_job();
   const MergeWarp merge(shared);
-  const bool loads = merge.warp == 0 && lane_index() == 0;
+  const bool loads = merge.warp == 0 && fresh_lane() == 0;
   const int maps = job.segments - 2;  // of the first segment and the last nobody needs one
   const auto map_of = [&](int count) { return matrix_of_slot(s.maps, job.slot + 1 + count); };
   // Four columns of a row of the block's.
   const auto row_of = [&](int slot, int row) {
     return reinterpret_cast<float4*>(matrix_of_slot(s.states, slot) +
                                      (job.part * s.rows + row) * kDim) +
-           lane_index();
+           fresh_lane();
   };
   wait_for_warps(s.done + job.chain, count_summaries(job.segments));
   if (loads) {
@@ -121,24 +119,22 @@ __device__ __forceinline__ void run_merge(const Segments& s, std::uint32_t share
     merge.store_four(merge.entry(row), *row_of(job.slot, row));
   }
   sync_threads(kMergeBarrier, kMergeWarps * 32);
-  int buffer = 0;
 #pragma unroll 1
   for (int count = 0; count < maps; ++count) {
     const int slot = job.slot + 1 + count;
     wait_at(shared + MergePlan::kFull + 8 * (count % 2), count / 2 % 2);
 #pragma unroll 1
-    for (int first = 0; first < s.rows; first += kMergeRows, buffer ^= 1) {
+    for (int first = 0; first < s.rows; first += kMergeRows) {
       float4* row = row_of(slot, first + merge.warp);
       const float4 f = *row;  // on its way meanwhile
-      merge.multiply(first, buffer, shared + MergePlan::kMap + count % 2 * MergePlan::kMapBytes);
-      // All sums are there, and all have read these rows of the entry.
-      sync_threads(kMergeBarrier, kMergeWarps * 32);
-      const float4 next = merge.add_parts(buffer, f);
+      merge.multiply(first, shared + MergePlan::kMap + count % 2 * MergePlan::kMapBytes);
+      sync_threads(kMergeBarrier, kMergeWarps * 32);  // all sums are there
+      const float4 next = merge.add_sums(f);
       *row = next;
       merge.store_four(merge.entry(first + merge.warp), next);
+      sync_threads(kMergeBarrier, kMergeWarps * 32);  // the rows are there, and the sums are read
     }
     if (loads && count + 2 < maps) load_map(shared, count + 2, map_of(count + 2));
-    sync_threads(kMergeBarrier, kMergeWarps * 32);  // the entry is complete
   }
   // Once for all segments: a release waits a microsecond for the stores before it, and reruns of
   // the first segments would end sooner than others, but not the last.
