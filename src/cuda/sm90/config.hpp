@@ -45,6 +45,9 @@ inline constexpr int kHandoverFloats = kDim * kDim;
 inline constexpr int kMaxWarmUp = 8;
 inline constexpr float kWarmUpLeft = 0x1p-20f;
 inline constexpr int kWindow = 16;
+// Where the last chunk before a cut leaves more than that, nobody looks at the others: at this pace
+// it would take 20 of them.
+inline constexpr float kHopelessLeft = 0.5f;
 
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each;
 // under kBounded warpgroup 4 prepares too.

@@ -235,6 +235,7 @@ __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem
       for (int i = 0; i < kWindowsPerChunk; ++i) left *= scratch.norms[begin++];
       if (left <= kWarmUpLeft) return begin / kWindowsPerChunk;
     }
+    if (!(left <= kHopelessLeft)) return 0;
   }
   return 0;
 }

@@ -252,6 +252,23 @@ TEST_F(FewChains, AreComputedInSegments) {
   }
 }
 
+// Nor does it matter how many blocks share the jobs, or which of them comes first: fewer than there
+// are jobs of a kind, or more.
+TEST_F(FewChains, HaveTheBitsOfTheirSegmentsOnAnyBlocks) {
+  open_channel([](std::int64_t) { return true; });
+  const Call expected = run_with_segments(call_);
+  for (const int blocks : {5, 12, 40}) {
+    Plan plan = plan_for(call_, Algorithm::kFused);
+    plan.config.multiprocessors = blocks;
+    leave_to_segments(plan);
+    const Call call = run_plan(call_, plan);
+    SCOPED_TRACE(std::to_string(blocks) + " blocks, " + std::to_string(call.counts.exact) +
+                 " parts");
+    EXPECT_GE(call.counts.exact, 2u);
+    for (std::int64_t head = 0; head < kHeads; ++head) expect_same_chain(call, expected, 1, head);
+  }
+}
+
 TEST_F(FewChains, AreFusedAloneOrNotAtAllWhenAsked) {
   const auto config = [this](const PlanOptions& options) {
     const Result<Plan> plan = make_plan(call_.problem(), options);

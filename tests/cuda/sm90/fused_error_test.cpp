@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/sm90/config.hpp"
+#include "cuda/sm90/fused_plan.hpp"
 #include "tests/cuda/sm90/fused_cases.hpp"
 #include "verification/verify.hpp"
 
@@ -103,13 +105,13 @@ Excess known_excess(const Case& c) {
 struct Squares {
   double out = 0.0, final_state = 0.0, checkpoints = 0.0;
 };
-Squares measure(const Case& c, Algorithm algorithm, int seeds) {
+Squares measure(const Case& c, const VerifyOptions& of_form, int seeds) {
   Squares sum;
   for (int seed = 11; seed < 11 + seeds; ++seed) {
-    const VerifyRow row =
-        run_case(c, BackendKind::kCuda, Precision::kBF16,
-                 {.seed = static_cast<std::uint64_t>(seed), .algorithm = algorithm});
-    EXPECT_EQ(row.config.algorithm, algorithm);
+    VerifyOptions options = of_form;
+    options.seed = static_cast<std::uint64_t>(seed);
+    const VerifyRow row = run_case(c, BackendKind::kCuda, Precision::kBF16, options);
+    EXPECT_EQ(row.config.algorithm, options.algorithm);
     EXPECT_TRUE(row.out.present) << row.detail;
     EXPECT_EQ(row.out.mask_mismatches, 0);
     sum.out += row.out.sum_of_squares;
@@ -129,19 +131,52 @@ void expect_at_most(const char* what, double fused, double two, double excess, d
   EXPECT_LE(std::sqrt(fused), most * std::sqrt(two)) << what;
 }
 
-class FusedError : public testing::TestWithParam<Case> {};
-
-TEST_P(FusedError, IsThatOfTheTwoKernels) {
-  const Case c = with_more_heads(GetParam());
+void expect_errors_of_two_kernels(const Case& c, const VerifyOptions& form) {
   const Sample sample(c);
-  const Squares fused = measure(c, Algorithm::kFused, sample.seeds);
-  const Squares two = measure(c, Algorithm::kChunked, sample.seeds);
+  const Squares fused = measure(c, form, sample.seeds);
+  const Squares two = measure(c, {.algorithm = Algorithm::kChunked}, sample.seeds);
   const Excess excess = known_excess(c);
   const double of_state = deviation_of_state(sample);
   expect_at_most("out", fused.out, two.out, excess.out, deviation_of_out(sample));
   expect_at_most("final_state", fused.final_state, two.final_state, excess.state, of_state);
   expect_at_most("checkpoints", fused.checkpoints, two.checkpoints, excess.state, of_state);
 }
+
+class FusedError : public testing::TestWithParam<Case> {};
+
+TEST_P(FusedError, IsThatOfTheTwoKernels) {
+  expect_errors_of_two_kernels(with_more_heads(GetParam()), {.algorithm = Algorithm::kFused});
+}
+
+// A chain of 32 chunks in 15 segments, one state after the other by a rounded transition.
+Case long_chains(GateInput gate) {
+  Case c;
+  c.name = std::string("segments-") + std::to_string(static_cast<int>(gate));
+  c.problem.tokens = 1024;
+  c.problem.qk_heads = c.problem.v_heads = 4;
+  c.problem.head_dim_k = c.problem.head_dim_v = 128;
+  c.problem.out_dtype = DType::kBF16;
+  c.inputs.gate = gate;
+  c.memory.initial = InitialState::kGiven;
+  return c;
+}
+
+class SegmentsError : public testing::TestWithParam<GateInput> {};
+
+TEST_P(SegmentsError, IsThatOfTheTwoKernels) {
+  const auto in_segments = [](Plan& plan) {
+    plan.config = cuda::sm90::leave_to_segments(plan.config, plan.problem);
+    plan.config.segment_tokens = 2 * cuda::sm90::kChunk;
+    plan.workspace_bytes = cuda::sm90::fused_workspace_bytes(plan.problem, plan.config);
+  };
+  expect_errors_of_two_kernels(
+      long_chains(GetParam()),
+      {.algorithm = Algorithm::kFused, .cuts = Cuts::kExact, .adjust = in_segments});
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SegmentsError,
+                         testing::Values(GateInput::kPublished, GateInput::kSlow, GateInput::kOpen,
+                                         GateInput::kAlternating));
 
 std::vector<Case> cases_with_tokens() {
   std::vector<Case> all = fused_cases();
