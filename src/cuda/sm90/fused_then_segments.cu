@@ -12,30 +12,48 @@
 namespace flash_kda::cuda::sm90 {
 namespace {
 
-enum class Lays : std::int32_t { kNo, kYes };
+// The next job, by a warp; its items are listed.
+__device__ __forceinline__ void take_job(const FusedParams& p, Pass pass) {
+  int number = 0;
+  if (lane_index() == 0) number = static_cast<int>(atomicAdd(p.segments.taken, 1u));
+  const NumberedJob next = find_job(p, __shfl_sync(0xffffffffu, number, 0));
+  if (lane_index() != 0) return;
+  block_job() = next.job;
+  block_job().pass = pass;
+  block_share().rounds = list_segment(p, next);
+}
 
-// By every warp of the block, after its role: the next job; false if there is none. The first warp
-// of the recurrence, whose registers suffice, looks it up.
-template <Lays kLays>
+// A block with an empty share begins with a job, as it would with its share. By all threads.
+__device__ __forceinline__ void begin_with_job(const FusedParams& p) {
+  if (block_left() == 0) return;
+  const bool is_empty = block_share().rounds == 0;
+  __syncthreads();  // all know
+  if (!is_empty) return;
+  if (threadIdx.x < 32) take_job(p, Pass::kFirst);
+  __syncthreads();
+}
+
+// What a role's first warp does for all between two jobs. The recurrence has registers to take one.
+enum class Between : std::int32_t { kNothing, kTakesJob, kLaysBarriers };
+
+// By every warp of the block, after its role: the next job; false if there is none.
+template <Between kBetween = Between::kNothing>
 __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   if (block_left() == 0) return false;
-  const bool has_merged = block_job().kind == JobKind::kMerge;
+  const JobKind done = block_job().kind;
+  if (done == JobKind::kNone) return false;
   __syncthreads();  // all roles are over
-  if (has_merged) clear_inverses(shared_address(shared_block));
-  if constexpr (kLays == Lays::kYes) {
-    if (recurrence_thread() < 32) {
-      const std::uint32_t shared = shared_address(shared_block);
-      int number = 0;
-      if (lane_index() == 0) number = static_cast<int>(atomicAdd(p.segments.taken, 1u));
-      const NumberedJob next = find_job(p, __shfl_sync(0xffffffffu, number, 0));
-      if (lane_index() == 0) {
-        invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
-        init_fused_barriers<GateForm::kBounded>(shared, /*rehearsals=*/1);
-        arrive_at(shared + SharedPlan::kRehearsed);
-        block_chunks() = ~0u;
-        block_job() = next.job;
-        block_share().rounds = list_segment(p, next);
-      }
+  const std::uint32_t shared = shared_address(shared_block);
+  if (done == JobKind::kMerge) clear_inverses(shared);
+  if constexpr (kBetween == Between::kTakesJob) {
+    if (recurrence_thread() < 32) take_job(p, Pass::kLater);
+  }
+  if constexpr (kBetween == Between::kLaysBarriers) {
+    if (lane_index() == 0) {
+      invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
+      init_fused_barriers<GateForm::kBounded>(shared, /*rehearsals=*/1);
+      arrive_at(shared + SharedPlan::kRehearsed);
+      block_chunks() = ~0u;
     }
   }
   publish_to_async_proxy();  // boxes and copies will be where a merge or prepare have written
@@ -49,8 +67,9 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
   constexpr Keeps kKeeps = Keeps::kFinalState;
   constexpr Work kWork = Work::kSharesAndSegments;
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
-  if (threadIdx.x == 0) block_job().kind = JobKind::kShare;
+  if (threadIdx.x == 0) block_job() = {.kind = JobKind::kShare, .pass = Pass::kFirst};
   begin_fused_block<kForm, kKeeps>(p);
+  begin_with_job(p);
 
   const std::uint32_t shared = shared_address(shared_block);
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -61,18 +80,18 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
       case IoWarp::kTransfers:
         do {
           run_transfers<kForm, kKeeps, kWork>(p, shared);
-        } while (begin_job<Lays::kNo>(p));
+        } while (begin_job<Between::kLaysBarriers>(p));
         return;
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
         do {
           run_scalars<kForm, kKeeps, kWork>(p, shared, warp - 1);
-        } while (begin_job<Lays::kNo>(p));
+        } while (begin_job(p));
         return;
       case IoWarp::kInverse:
         do {
           run_inverse<kForm, kKeeps>(p, shared);
-        } while (begin_job<Lays::kNo>(p));
+        } while (begin_job(p));
         return;
     }
   } else if (warpgroup == 2 || warpgroup == 3) {
@@ -84,13 +103,13 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
         run_recurrence<kForm, kKeeps, kWork>(p, shared_address(shared_block),
                                              recurrence_thread() / kWarpgroup);
       }
-    } while (begin_job<Lays::kYes>(p));
+    } while (begin_job<Between::kTakesJob>(p));
   } else {
     shrink_registers<kRegisters.prepare>();
     const int part = warp % 4 + (warpgroup == 1 ? 0 : 4);
     do {
       run_prepare<kKeeps, kWork>(shared, part);
-    } while (begin_job<Lays::kNo>(p));
+    } while (begin_job(p));
   }
 }
 

@@ -32,7 +32,7 @@ __device__ __forceinline__ bool is_rehearsal(std::uint32_t count) {
 // What a role counts from: `rehearsal`, if it rehearses and its block has work, or 0.
 template <GateForm kForm, Keeps kKeeps, Work kWork>
 __device__ __forceinline__ std::uint32_t first_count(std::uint32_t rehearsal) {
-  if (kWork == Work::kSharesAndSegments && block_job().kind != JobKind::kShare) return 0;
+  if (kWork == Work::kSharesAndSegments && block_job().pass != Pass::kFirst) return 0;
   return kRehearses<kForm, kKeeps> && block_share().rounds > 0 ? rehearsal : 0;
 }
 __device__ __forceinline__ std::uint32_t next_count(std::uint32_t count) {
