@@ -11,20 +11,20 @@
 namespace flash_kda::cuda::sm90 {
 
 inline constexpr int kLaneChannels = kDim / 32;
-// Windows before a cut are numbered backwards. A chunk is mostly enough for the proof, and always
-// for the published gates: its windows first, then all others at once.
-inline constexpr int kWindows = kMaxWarmUp * kChunk / kWindow;
-inline constexpr int kWindowsPerChunk = kChunk / kWindow;
-inline constexpr int kFirstWindows = kWindowsPerChunk;
-inline constexpr int kOtherWindows = kWindows - kFirstWindows;
-static_assert(kFirstWindows <= kOtherWindows && kOtherWindows <= kThreads / 32);
+// A chunk is mostly enough for the proof, and always for the published gates: its windows first,
+// then those of all others at once. The first are short, since their tokens follow one another and
+// every call waits for them.
+inline constexpr int kFirstWindow = kWindow / 2;
+inline constexpr int kOtherTokens = (kMaxWarmUp - 1) * kChunk;
+static_assert(kChunk <= kOtherTokens && kOtherTokens / kWindow <= kThreads / 32);
+static_assert(kChunk / kFirstWindow <= kThreads / 32);
 
 // Tokens backwards from a cut, where stages will be.
 struct WarmUpScratch {
-  float4 alpha[kOtherWindows * kWindow][32];  // by lane
-  uint2 key[kOtherWindows * kWindow][32];     // bf16, absolute values
-  float4 scalars[kOtherWindows * kWindow];    // slowest decay, beta, norm factor of the key
-  float norms[kWindows];
+  float4 alpha[kOtherTokens][32];  // by lane
+  uint2 key[kOtherTokens][32];     // bf16, absolute values
+  float4 scalars[kOtherTokens];    // slowest decay, beta, norm factor of the key
+  float norms[kThreads / 32];      // of windows
 };
 
 struct SumOfWarp {
@@ -72,7 +72,7 @@ __device__ __forceinline__ float decay_for_bound(const GateHead& gate, float x) 
 }
 
 // Tokens of a warp whose loads are in flight together, in registers: four channels a lane.
-inline constexpr int kBatch = kFirstWindows * kWindow / (kThreads / 32);
+inline constexpr int kBatch = kChunk / (kThreads / 32);
 struct RawTokens {
   uint2 gates[kBatch];
   uint2 keys[kBatch];
@@ -198,14 +198,14 @@ __device__ __forceinline__ TokenEffect<kLaneChannels> load_effect(const WarmUpSc
           .beta = scalars.y};
 }
 
-// A bound of what the window keeps of a state. By a warp: a chain of sums over the channels, while
-// the next token is loaded.
-__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int window) {
+// A bound of what a window of so many tokens, the last one at place `end`, keeps of a state. By a
+// warp: a chain of sums over the channels, while the next token is loaded.
+__device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int end, int tokens) {
   auto bound = begin_window<kLaneChannels>();
-  TokenEffect<kLaneChannels> token = load_effect(scratch, window * kWindow + kWindow - 1);
+  TokenEffect<kLaneChannels> token = load_effect(scratch, end + tokens - 1);
 #pragma unroll 2
-  for (int i = kWindow - 1; i >= 0; --i) {
-    const auto next = load_effect(scratch, window * kWindow + max(i - 1, 0));
+  for (int i = tokens - 1; i >= 0; --i) {
+    const auto next = load_effect(scratch, end + max(i - 1, 0));
     carry_bound(token, BoundOfSum(), bound);
     token = next;
   }
@@ -216,26 +216,29 @@ __device__ __forceinline__ float bound_window(const WarmUpScratch& scratch, int 
 // state is left, or 0 if `chunks` are not enough for a proof. By all threads.
 __device__ __forceinline__ int find_warm_up(const FusedParams& p, const WorkItem& chain, int cut,
                                             int chunks, WarmUpScratch& scratch) {
-  const int windows = chunks * kWindowsPerChunk;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   float left = 1.0f;
-  int begin = 0;
+  int done = 0;  // chunks
 #pragma unroll 1
-  while (begin < windows) {
-    const int count = min(begin == 0 ? kFirstWindows : kOtherWindows, windows - begin);
-    prepare_tokens(p, chain, cut - begin * kWindow, count * kWindow, scratch);
+  while (done < chunks) {
+    const int more = done == 0 ? 1 : chunks - 1;
+    const int window = done == 0 ? kFirstWindow : kWindow;
+    prepare_tokens(p, chain, cut - done * kChunk, more * kChunk, scratch);
     __syncthreads();
-    if (warp < count) {
-      const float norm = bound_window(scratch, warp);
-      if (lane_index() == 0) scratch.norms[begin + warp] = norm;
+    if (warp < more * kChunk / window) {
+      const float norm = bound_window(scratch, warp * window, window);
+      if (lane_index() == 0) scratch.norms[warp] = norm;
     }
     __syncthreads();
-    const int end = begin + count;
-    while (begin < end) {
-      for (int i = 0; i < kWindowsPerChunk; ++i) left *= scratch.norms[begin++];
-      if (left <= kWarmUpLeft) return begin / kWindowsPerChunk;
+    const int windows_of_chunk = kChunk / window;
+    for (int chunk = 0; chunk < more; ++chunk) {
+      for (int i = 0; i < windows_of_chunk; ++i) {
+        left *= scratch.norms[chunk * windows_of_chunk + i];
+      }
+      if (left <= kWarmUpLeft) return done + chunk + 1;
     }
     if (!(left <= kHopelessLeft)) return 0;
+    done += more;
   }
   return 0;
 }

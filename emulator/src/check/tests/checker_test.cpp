@@ -411,6 +411,20 @@ TEST_F(GlobalTest, ReleaseSequenceOfAtomics) {
   EXPECT_TRUE(silent()) << reports();
 }
 
+// A lane that counts alone and meets the others again, often: what its relaxed reads have seen is
+// kept once, until a fence acquires it.
+TEST_F(GlobalTest, RelaxedReadsAreKeptOnceWhereLanesMeet) {
+  global(1, kStore, kData);
+  global(1, kAtomic, kFlag, Order::kRelease);
+  for (int round = 0; round < 100; ++round) {
+    global(0, kAtomic, kFlag, Order::kRelaxed);
+    cta[0]->warp_sync(event(0));
+  }
+  cta[0]->fence(event(0), {FenceKind::kThread, Order::kAcquire, Scope::kGpu});
+  global(0, kLoad, kData);
+  EXPECT_TRUE(silent()) << reports();
+}
+
 TEST_F(GlobalTest, NextLaunchIsOrdered) {
   global(0, kStore, kData);
   for (auto& c : cta) c->end();
