@@ -70,15 +70,16 @@ struct FusedParams {
   TokenInputs inputs;
   RowTensor v, out;
   Handover handover;
-  Segments segments;
   std::int32_t max_warm_up = 0;      // chunks; 0: parts after a cut wait for their state
-  std::int32_t proves = 1;           // whether replays may be proven; 0: only whole ones
   std::int32_t states_in_place = 0;  // whether a final state may replace its initial one
   std::int32_t items = 0;            // (sequence, value head) pairs
   Balance balance = {};              // of chains of one length; packed ones are laid on the device
   Transfer loads = Transfer::kBox;   // of q, k, g and v
   Transfer stores = Transfer::kBox;  // of out
   Unproven unproven = Unproven::kWait;
+  std::int32_t proves = 1;  // whether replays may be proven; 0: only whole ones
+  // Last: a block waits for each line of its parameters that it has not read yet.
+  Segments segments;
 };
 
 // What is left by Unproven::kSplit, in the split form.

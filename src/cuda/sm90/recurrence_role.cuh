@@ -329,13 +329,14 @@ __device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem
     receive_state(p.handover, block_share().block - 1, state);
     return;
   }
-  StatePlace place = no_state();
-  if (item.source == Source::kCaller) place = initial_place(p.states, item.n, item.head);
   if constexpr (kWork == Work::kSharesAndSegments) {
     if (item.source == Source::kIdentity) return set_identity(state);
-    if (item.source == Source::kSegment) place = place_before_segment(p.segments, item);
+    if (item.source == Source::kSegment) {
+      return load_state(place_before_segment(p.segments, item), state);
+    }
   }
-  load_state(place, state);
+  const bool given = item.source == Source::kCaller;
+  load_state(given ? initial_place(p.states, item.n, item.head) : no_state(), state);
 }
 template <Work kWork>
 __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item,
@@ -345,14 +346,13 @@ __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& 
   if (is_share && p.states_in_place != 0 && item.replay > 0) {
     wait_for_state(p.handover, block_share().block - 1);
   }
-  if (item.sink == Sink::kBlock) return send_state(p.handover, block_share().block, state);
-  StatePlace place;
-  if (kWork == Work::kShares || item.sink == Sink::kCaller) {
-    place = final_place(p.states, item.n, item.head);
+  if (item.sink == Sink::kBlock) {
+    send_state(p.handover, block_share().block, state);
+  } else if (kWork == Work::kShares || item.sink == Sink::kCaller) {
+    store_state(final_place(p.states, item.n, item.head), state);
   } else {
-    place = place_after_segment(p.segments, item);
+    store_state(place_after_segment(p.segments, item), state);
   }
-  store_state(place, state);
   if (!is_share && block_job().kind == JobKind::kSummaries) {
     count_warp(p.segments.done + item.chain);
   }
