@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Model-checks the barriers of the fused kernel, or the order of its blocks, with Spin.
 
-    check_model.py bounded|general|split|handover SOURCE_DIR [--cc CC] [--mutants NUMBER...]
+    check_model.py bounded|general|split|handover|segments SOURCE_DIR [--cc CC]
+                   [--mutants NUMBER...]
 
-The numbers of stages and arrivals are read from SOURCE_DIR/cuda/sm90, and every wait and arrival of
-the sources must be one that the model knows. Then Spin looks at every order of events: none may
-deadlock or violate an assertion; and at mutants, in each of which a wait, an arrival or a count is
-missing: every one must fail. --mutants runs those alone and says what happened.
+Of barriers, the numbers of stages and arrivals are read from SOURCE_DIR/cuda/sm90, and every wait
+and arrival of the sources must be one that the model knows. Then Spin looks at every order of
+events: none may deadlock or violate an assertion; and at mutants, in each of which a wait, an
+arrival or a count is missing or wrong: every one must fail. --mutants runs those alone and says
+what happened.
 """
 import argparse
 import os
@@ -27,8 +29,10 @@ MUTANTS = {
     "general": [2, 3, 4, 6, 7, 8, 11, 12, 13, 19, *range(52, 62), 67, 101, 102, 103, 105, 108],
     "split": [1, 2, 3, *range(5, 18), *range(52, 68), *range(101, 108)],
     "handover": [1, 2, 3, 4, 5, 6, 7],
+    "segments": [*range(1, 23)],
 }
-MODELS = {"bounded": "barriers", "general": "barriers", "split": "split", "handover": "handover"}
+MODELS = {"bounded": "barriers", "general": "barriers", "split": "split", "handover": "handover",
+          "segments": "segments"}
 # The most chunks, and those of the first item: most stages are used twice. Of the split form, the
 # most, and those with two slow roles: own stages are used more than twice, or most once and again.
 CHUNKS = {"bounded": {"CHUNKS": 8, "FIRST": 5}, "general": {"CHUNKS": 9, "FIRST": 5},
@@ -213,7 +217,7 @@ def main():
     folder = options.source_dir / "cuda" / "sm90"
     model = HERE / f"{MODELS[options.model]}.pml"
     problems, defines = [], {}
-    if options.model != "handover":
+    if options.model in OPERATIONS_OF:
         in_source = source_sites(folder, options.model)
         in_model = model_sites(model.read_text(encoding="utf-8"), options.model)
         problems += [f"not in the model: {' '.join(site)}" for site in sorted(in_source - in_model)]
