@@ -6,14 +6,12 @@
 
 namespace flash_kda::cuda::sm90 {
 
-// `rehearsals`: arrivals after which nobody waits for a rehearsal any more.
 template <GateForm kForm>
-__device__ __forceinline__ void init_fused_barriers(std::uint32_t shared,
-                                                    int rehearsals = kRehearsedArrivals) {
+__device__ __forceinline__ void init_fused_barriers(std::uint32_t shared) {
   // Warps that write a chunk's Akk: those with rows of keys.
   constexpr int kScoreWarps = kForm == GateForm::kBounded ? 2 : 1;
   constexpr int kRecurrenceWarps = 8;
-  init_barriers(shared, SharedPlan::kRehearsed, 1, rehearsals);
+  init_barriers(shared, SharedPlan::kRehearsed, 1, kRehearsedArrivals);
   init_barriers(shared, SharedPlan::kPassed, 1, 1);
   init_barriers(shared, SharedPlan::kWritten, 1, kRecurrenceWarps);
   init_barriers(shared, SharedPlan::kRaw, kStages, 1);

@@ -51,8 +51,8 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   if constexpr (kBetween == Between::kLaysBarriers) {
     if (lane_index() == 0) {
       invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
-      init_fused_barriers<GateForm::kBounded>(shared, /*rehearsals=*/1);
-      arrive_at(shared + SharedPlan::kRehearsed);
+      init_fused_barriers<GateForm::kBounded>(shared);
+      arrive_at(shared + SharedPlan::kRehearsed, kRehearsedArrivals);  // nobody rehearses any more
       block_chunks() = ~0u;
     }
   }

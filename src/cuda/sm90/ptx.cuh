@@ -108,6 +108,11 @@ __device__ __forceinline__ void multiply_f16(float* d, const std::uint32_t (&a)[
 __device__ __forceinline__ void arrive_at(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// As `count` threads would.
+__device__ __forceinline__ void arrive_at(std::uint32_t barrier, int count) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(count)
+               : "memory");
+}
 __device__ __forceinline__ void arrive_expecting_at(std::uint32_t barrier, std::uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
