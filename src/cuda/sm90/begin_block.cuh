@@ -21,6 +21,12 @@ __device__ __forceinline__ void invalidate_barriers(std::uint32_t shared, int fi
   }
 }
 
+// All threads of a block of kBounded, each at the end of its role. Not __syncthreads, which asks
+// for one place in the code.
+__device__ __forceinline__ void meet_other_roles() {
+  sync_threads(kMeetingBarrier, kThreadsOf<GateForm::kBounded>);
+}
+
 // The first box of each tensor would otherwise wait for its map.
 __device__ __forceinline__ void prefetch_maps(const FusedParams& p) {
   if (p.loads == Transfer::kBox) {

@@ -42,7 +42,7 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   if (block_left() == 0) return false;
   const JobKind done = block_job().kind;
   if (done == JobKind::kNone) return false;
-  __syncthreads();  // all roles are over
+  meet_other_roles();
   const std::uint32_t shared = shared_address(shared_block);
   if (done == JobKind::kMerge) clear_inverses(shared);
   if constexpr (kBetween == Between::kTakesJob) {
@@ -57,7 +57,7 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
     }
   }
   publish_to_async_proxy();  // boxes and copies will be where a merge or prepare have written
-  __syncthreads();
+  meet_other_roles();
   return block_job().kind != JobKind::kNone;
 }
 

@@ -33,7 +33,7 @@ __device__ __forceinline__ void take_left_chains(const FusedParams& p) {
 // the same chains. They were in nobody's share, so no other block has to be waited for.
 __device__ __forceinline__ bool begin_left_chains(const FusedParams& p) {
   if (block_left() == 0) return false;
-  __syncthreads();  // all roles are over
+  meet_other_roles();
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
   begin_split_stages(shared);

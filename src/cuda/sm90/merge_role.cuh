@@ -14,7 +14,6 @@ namespace flash_kda::cuda::sm90 {
 inline constexpr int kMergeWarps = 2 * kWarpgroup / 32;
 inline constexpr int kMergeDepth = kDim / kMergeWarps;
 static_assert(kMergeRows == kMergeWarps && kDim == 4 * 32);
-inline constexpr int kMergeBarrier = 1;  // named barriers are the general form's otherwise
 
 // Where stages are while there are chunks; barriers of M are the first of theirs.
 struct MergePlan {

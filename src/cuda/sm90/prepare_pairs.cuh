@@ -10,8 +10,6 @@
 
 namespace flash_kda::cuda::sm90 {
 
-inline constexpr int kFirstPairBarrier = 1;  // named barriers 1 and 2: the two warps of a pair
-
 // score += rows . columns^T, 16 x 16; both as left-operand fragments of 16 channels.
 __device__ __forceinline__ void add_scores(float (&score)[8], const std::uint32_t (&rows)[4],
                                            const std::uint32_t (&columns)[4]) {
