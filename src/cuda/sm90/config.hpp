@@ -112,6 +112,9 @@ static_assert(registers_fit<GateForm::kBounded>() && registers_fit<GateForm::kGe
 // are left too.
 enum class Work : std::int32_t { kShares, kSharesAndSegments };
 
+// Of a role through such work: before the first it may rehearse.
+enum class Pass : std::int32_t { kFirst, kLater };
+
 // Value rows that a thread of merge_role.cuh carries through the segments of a chain at a time.
 inline constexpr int kMergeRows = 8;
 // A chain is cut in that many parts of value rows at most, to be merged by as many blocks.

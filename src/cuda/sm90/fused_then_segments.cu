@@ -13,13 +13,12 @@ namespace flash_kda::cuda::sm90 {
 namespace {
 
 // The next job, by a warp; its items are listed.
-__device__ __forceinline__ void take_job(const FusedParams& p, Pass pass) {
+__device__ __forceinline__ void take_job(const FusedParams& p) {
   int number = 0;
   if (lane_index() == 0) number = static_cast<int>(atomicAdd(p.segments.taken, 1u));
   const NumberedJob next = find_job(p, __shfl_sync(0xffffffffu, number, 0));
   if (lane_index() != 0) return;
   block_job() = next.job;
-  block_job().pass = pass;
   block_share().rounds = list_segment(p, next);
 }
 
@@ -29,7 +28,7 @@ __device__ __forceinline__ void begin_with_job(const FusedParams& p) {
   const bool is_empty = block_share().rounds == 0;
   __syncthreads();  // all know
   if (!is_empty) return;
-  if (threadIdx.x < 32) take_job(p, Pass::kFirst);
+  if (threadIdx.x < 32) take_job(p);
   __syncthreads();
 }
 
@@ -46,7 +45,7 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   const std::uint32_t shared = shared_address(shared_block);
   if (done == JobKind::kMerge) clear_inverses(shared);
   if constexpr (kBetween == Between::kTakesJob) {
-    if (recurrence_thread() < 32) take_job(p, Pass::kLater);
+    if (recurrence_thread() < 32) take_job(p);
   }
   if constexpr (kBetween == Between::kLaysBarriers) {
     if (lane_index() == 0) {
@@ -67,11 +66,12 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
   constexpr Keeps kKeeps = Keeps::kFinalState;
   constexpr Work kWork = Work::kSharesAndSegments;
   constexpr RoleRegisters kRegisters = kRegistersOf<kForm>;
-  if (threadIdx.x == 0) block_job() = {.kind = JobKind::kShare, .pass = Pass::kFirst};
+  if (threadIdx.x == 0) block_job() = {.kind = JobKind::kShare};
   begin_fused_block<kForm, kKeeps>(p);
   begin_with_job(p);
 
   const std::uint32_t shared = shared_address(shared_block);
+  Pass pass = Pass::kFirst;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   if (warpgroup == 0) {
@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
       case IoWarp::kFirstScalars:
       case IoWarp::kSecondScalars:
         do {
-          run_scalars<kForm, kKeeps, kWork>(p, shared, warp - 1);
+          run_scalars<kForm, kKeeps>(p, shared, warp - 1, pass);
+          pass = Pass::kLater;
         } while (begin_job(p));
         return;
       case IoWarp::kInverse:
@@ -108,7 +109,8 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
     shrink_registers<kRegisters.prepare>();
     const int part = warp % 4 + (warpgroup == 1 ? 0 : 4);
     do {
-      run_prepare<kKeeps, kWork>(shared, part);
+      run_prepare<kKeeps>(shared, part, pass);
+      pass = Pass::kLater;
     } while (begin_job(p));
   }
 }

@@ -182,10 +182,11 @@ __device__ __forceinline__ void prepare_chunk(const Preparer& preparer) {
 }
 
 // Every chunk that the block sees; `part` of 8.
-template <Keeps kKeeps, Work kWork = Work::kShares>
-__device__ __forceinline__ void run_prepare(std::uint32_t shared, int part) {
+template <Keeps kKeeps>
+__device__ __forceinline__ void run_prepare(std::uint32_t shared, int part,
+                                            Pass pass = Pass::kFirst) {
   const PreparePlace place(fresh_lane(), shared, part);
-  std::uint32_t count = first_count<GateForm::kBounded, kKeeps, kWork>(kPrepareRehearsal);
+  std::uint32_t count = first_count<GateForm::kBounded, kKeeps>(kPrepareRehearsal, pass);
 #pragma unroll 1
   for (;; count = next_count(count)) {
     const Turn<kStages> turn(count);

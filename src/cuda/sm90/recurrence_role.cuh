@@ -329,14 +329,13 @@ __device__ __forceinline__ void begin_state(const FusedParams& p, const WorkItem
     receive_state(p.handover, block_share().block - 1, state);
     return;
   }
+  const bool given = item.source == Source::kCaller;
+  StatePlace place = given ? initial_place(p.states, item.n, item.head) : no_state();
   if constexpr (kWork == Work::kSharesAndSegments) {
     if (item.source == Source::kIdentity) return set_identity(state);
-    if (item.source == Source::kSegment) {
-      return load_state(place_before_segment(p.segments, item), state);
-    }
+    if (item.source == Source::kSegment) place = place_before_segment(p.segments, item);
   }
-  const bool given = item.source == Source::kCaller;
-  load_state(given ? initial_place(p.states, item.n, item.head) : no_state(), state);
+  load_state(place, state);
 }
 template <Work kWork>
 __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& item,
@@ -348,10 +347,11 @@ __device__ __forceinline__ void end_state(const FusedParams& p, const WorkItem& 
   }
   if (item.sink == Sink::kBlock) {
     send_state(p.handover, block_share().block, state);
-  } else if (kWork == Work::kShares || item.sink == Sink::kCaller) {
-    store_state(final_place(p.states, item.n, item.head), state);
   } else {
-    store_state(place_after_segment(p.segments, item), state);
+    const bool to_caller = kWork == Work::kShares || item.sink == Sink::kCaller;
+    store_state(to_caller ? final_place(p.states, item.n, item.head)
+                          : place_after_segment(p.segments, item),
+                state);
   }
   if (!is_share && block_job().kind == JobKind::kSummaries) {
     count_warp(p.segments.done + item.chain);

@@ -8,7 +8,6 @@
 #pragma once
 
 #include "cuda/sm90/ptx.cuh"
-#include "cuda/sm90/segment_job.cuh"
 #include "cuda/sm90/smem_plan.cuh"
 
 namespace flash_kda::cuda::sm90 {
@@ -30,10 +29,10 @@ __device__ __forceinline__ bool is_rehearsal(std::uint32_t count) {
 }
 
 // What a role counts from: `rehearsal`, if it rehearses and its block has work, or 0.
-template <GateForm kForm, Keeps kKeeps, Work kWork>
-__device__ __forceinline__ std::uint32_t first_count(std::uint32_t rehearsal) {
-  if (kWork == Work::kSharesAndSegments && block_job().pass != Pass::kFirst) return 0;
-  return kRehearses<kForm, kKeeps> && block_share().rounds > 0 ? rehearsal : 0;
+template <GateForm kForm, Keeps kKeeps>
+__device__ __forceinline__ std::uint32_t first_count(std::uint32_t rehearsal, Pass pass) {
+  const bool may = kRehearses<kForm, kKeeps> && pass == Pass::kFirst;
+  return may && block_share().rounds > 0 ? rehearsal : 0;
 }
 __device__ __forceinline__ std::uint32_t next_count(std::uint32_t count) {
   return is_rehearsal(count) ? 0 : count + 1;

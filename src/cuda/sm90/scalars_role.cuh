@@ -136,10 +136,11 @@ __device__ __forceinline__ void scale_tokens(const FusedParams& p, int lane, std
 }
 
 // One warp of two: the tokens of sub-chunk `sub`.
-template <GateForm kForm, Keeps kKeeps, Work kWork = Work::kShares>
-__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub) {
+template <GateForm kForm, Keeps kKeeps>
+__device__ __forceinline__ void run_scalars(const FusedParams& p, std::uint32_t shared, int sub,
+                                            Pass pass = Pass::kFirst) {
   constexpr bool kBoards = kForm == GateForm::kBounded;
-  std::uint32_t count = first_count<kForm, kKeeps, kWork>(kScalarsRehearsal);
+  std::uint32_t count = first_count<kForm, kKeeps>(kScalarsRehearsal, pass);
   for_items<kKeeps>(p, block_order(), [&](const WorkItem& item) {
     const BoardOfHead of_head(p.inputs, item.head, sub);
     RawBeta next_beta = load_raw_beta(p, item, 0, sub * kSub + lane_index() % kSub);

@@ -15,13 +15,9 @@ enum class JobKind : std::int32_t {
   kRerun,      // one item
 };
 
-// Whether it is the block's first, before which roles rehearse.
-enum class Pass : std::int32_t { kFirst, kLater };
-
 // What a block is at.
 struct SegmentJob {
   JobKind kind;
-  Pass pass;
   std::int32_t chain;     // bit in the set of those that are left
   std::int32_t slot;      // of the chain's first segment
   std::int32_t segments;  // of the chain
