@@ -33,7 +33,7 @@ RECURRENCE_THREADS = 256
 DYNAMIC_SHARED = {"recurrence_kernel<128,0,0>": 55680, "recurrence_kernel<128,0,1>": 69632,
                   "recurrence_kernel<128,1,0>": 55680, "recurrence_kernel<64,0,0>": 30080,
                   "recurrence_kernel<64,0,1>": 37632, "recurrence_kernel<64,1,0>": 30080,
-                  **dict.fromkeys(FUSED_THREADS, 232272)}
+                  **dict.fromkeys(FUSED_THREADS, 232280)}
 
 # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": resident threads
 # and shared bytes of a multiprocessor. All have 65536 registers, given to warps in units of 256.

@@ -21,10 +21,15 @@ __device__ __forceinline__ void invalidate_barriers(std::uint32_t shared, int fi
   }
 }
 
-// All threads of a block of kBounded, each at the end of its role. Not __syncthreads, which asks
-// for one place in the code.
-__device__ __forceinline__ void meet_other_roles() {
-  sync_threads(kMeetingBarrier, kThreadsOf<GateForm::kBounded>);
+// All warps of a block of kBounded meet, each at the end of its role. Not by __syncthreads, which
+// asks for one place in the code. `parity`: of the meetings before.
+__device__ __forceinline__ void init_meeting(std::uint32_t shared) {
+  init_barriers(shared, SharedPlan::kMeeting, 1, kThreadsOf<GateForm::kBounded> / 32);
+}
+__device__ __forceinline__ void meet_other_roles(std::uint32_t parity) {
+  const std::uint32_t meeting = shared_address(shared_block) + SharedPlan::kMeeting;
+  warp_arrive(meeting);
+  wait_at(meeting, parity);
 }
 
 // The first box of each tensor would otherwise wait for its map.

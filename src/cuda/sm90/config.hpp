@@ -52,7 +52,6 @@ inline constexpr float kHopelessLeft = 0.5f;
 // Named barriers; 0 is that of __syncthreads.
 inline constexpr int kFirstPairBarrier = 1;  // kGeneral: of each pair of warps that prepare
 inline constexpr int kMergeBarrier = kFirstPairBarrier + kPairs;  // of the warps that merge
-inline constexpr int kMeetingBarrier = kMergeBarrier + 1;         // of all, between two roles
 
 // Warps of warpgroup 0. Warpgroup 1 prepares, 2 and 3 run the recurrence of 64 value rows each;
 // under kBounded warpgroup 4 prepares too.

@@ -38,6 +38,7 @@ template <GateForm kForm, Keeps kKeeps>
 __device__ __forceinline__ void begin_fused_block(const FusedParams& p) {
   const std::uint32_t shared = shared_address(shared_block);
   if (threadIdx.x == 0) {
+    init_meeting(shared);
     init_fused_barriers<kForm>(shared);
     block_chunks() = ~0u;  // until prepare has seen the last
   }

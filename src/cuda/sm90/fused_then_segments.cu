@@ -41,7 +41,7 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   if (block_left() == 0) return false;
   const JobKind done = block_job().kind;
   if (done == JobKind::kNone) return false;
-  meet_other_roles();
+  meet_other_roles(0);
   const std::uint32_t shared = shared_address(shared_block);
   if (done == JobKind::kMerge) clear_inverses(shared);
   if constexpr (kBetween == Between::kTakesJob) {
@@ -49,14 +49,14 @@ __device__ __forceinline__ bool begin_job(const FusedParams& p) {
   }
   if constexpr (kBetween == Between::kLaysBarriers) {
     if (lane_index() == 0) {
-      invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
+      invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kMeeting);
       init_fused_barriers<GateForm::kBounded>(shared);
       arrive_at(shared + SharedPlan::kRehearsed, kRehearsedArrivals);  // nobody rehearses any more
       block_chunks() = ~0u;
     }
   }
   publish_to_async_proxy();  // boxes and copies will be where a merge or prepare have written
-  meet_other_roles();
+  meet_other_roles(1);
   return block_job().kind != JobKind::kNone;
 }
 

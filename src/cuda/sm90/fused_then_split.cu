@@ -33,9 +33,9 @@ __device__ __forceinline__ void take_left_chains(const FusedParams& p) {
 // the same chains. They were in nobody's share, so no other block has to be waited for.
 __device__ __forceinline__ bool begin_left_chains(const FusedParams& p) {
   if (block_left() == 0) return false;
-  meet_other_roles();
+  meet_other_roles(0);
   const std::uint32_t shared = shared_address(shared_block);
-  if (threadIdx.x == 0) invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kBytes);
+  if (threadIdx.x == 0) invalidate_barriers(shared, SharedPlan::kBarrier, SharedPlan::kMeeting);
   begin_split_stages(shared);
   take_left_chains(p);
   publish_to_async_proxy();

@@ -111,7 +111,8 @@ struct SharedPlan {
   static constexpr std::uint32_t kRehearsed = kOutEmpty + 8 * 2;  // [10] their stages may be filled
   static constexpr std::uint32_t kPassed = kRehearsed + 8;        // [1] its phase 0 is over
   static constexpr std::uint32_t kWritten = kPassed + 8;  // [8] the recurrence's states are written
-  static constexpr std::uint32_t kBytes = kWritten + 8;
+  static constexpr std::uint32_t kMeeting = kWritten + 8;  // [all warps] roles are over
+  static constexpr std::uint32_t kBytes = kMeeting + 8;
 };
 static_assert(SharedPlan::kOut % 1024 == 0);
 static_assert(SharedPlan::kBytes <= 227 * 1024, "shared memory of an SM90 block");
