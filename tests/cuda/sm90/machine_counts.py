@@ -82,5 +82,7 @@ def chunk_loops(listing):
         # arrives at another one.
         found[form]["prepare"] = (loop_with(prepare[0], r"HMMA\S*", has(prepare[0], r"HMMA\S*"))
                                   if form == "general" else loop_with(prepare[0], r"SYNCS\S*", 2))
-        found[form]["inverse"] = loop_with(io[0], r"HMMA\S*", has(io[0], r"HMMA\S*"))
+        # Of the kernel with segments twice: of the first pass, and of later ones.
+        passes = 2 if form == "segments" else 1
+        found[form]["inverse"] = loop_with(io[0], r"HMMA\S*", has(io[0], r"HMMA\S*") // passes)
     return dict(sorted(found.items()))
