@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreadsOf<kForm>, 1)
     run_recurrence<kForm, kKeeps>(p, shared, warpgroup - 2);
   } else if constexpr (kForm == GateForm::kBounded) {
     shrink_registers<kRegisters.prepare>();
-    run_prepare<kKeeps>(shared, static_cast<int>(threadIdx.x / 32) % 4 + (warpgroup == 1 ? 0 : 4));
+    run_prepare<kKeeps>(shared, prepare_part());
   } else {
     grow_registers<kRegisters.prepare>();
     run_prepare_pairs<kKeeps>(p, shared);

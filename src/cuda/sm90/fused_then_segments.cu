@@ -108,9 +108,8 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
     } while (begin_job<Between::kTakesJob>(p));
   } else {
     shrink_registers<kRegisters.prepare>();
-    const int part = warp % 4 + (warpgroup == 1 ? 0 : 4);
     do {
-      run_prepare<kKeeps>(shared, part, pass);
+      run_prepare<kKeeps>(shared, prepare_part(), pass);
       pass = Pass::kLater;
     } while (begin_job(p));
   }

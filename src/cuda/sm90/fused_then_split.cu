@@ -86,10 +86,10 @@ __global__ void __launch_bounds__(kThreadsOf<GateForm::kBounded>, 1)
     }
   } else {
     shrink_registers<kRegisters.prepare>();
-    const int part = warp % 4 + (warpgroup == 1 ? 0 : 4);
-    run_prepare<kKeeps>(shared, part);
+    run_prepare<kKeeps>(shared, prepare_part());
     if (!begin_left_chains(left)) return;
-    run_split_prepare(shared, part);
+    // Neither kept through the loop over chunks: it would load a spilled value every chunk.
+    run_split_prepare(shared_address(shared_block), prepare_part());
   }
   sync_cluster();  // the peer may still arrive at barriers of this block
 }

@@ -181,6 +181,12 @@ __device__ __forceinline__ void prepare_chunk(const Preparer& preparer) {
   publish_to_async_proxy();
 }
 
+// Of a warp of warpgroup 1 or 4: its part of 8, read anew.
+__device__ __forceinline__ int prepare_part() {
+  const int warp = fresh_thread() / 32;
+  return warp % 4 + (warp < 8 ? 0 : 4);
+}
+
 // Every chunk that the block sees; `part` of 8.
 template <Keeps kKeeps>
 __device__ __forceinline__ void run_prepare(std::uint32_t shared, int part,

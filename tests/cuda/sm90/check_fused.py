@@ -122,6 +122,7 @@ def main():
         problems += check_recurrence(code, expected)
         checked += 1
     if tool:
+        problems += machine_counts.loads_of_chunks(listings)
         problems += compare_counts(listings)
     print("\n".join(problems) if problems else
           f"{len(spills)} kernels, spills [{', '.join(spills)}], recurrence roles disassembled: {checked}")

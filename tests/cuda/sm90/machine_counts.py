@@ -42,6 +42,24 @@ def loop_with(code, opcode, times, fewer=math.inf):
     return []
 
 
+def loads_of_chunks(listing):
+    """Problems: loops over chunks of prepare and of the recurrence, of kernels that keep no checkpoints, that
+    load spilled values. Shared memory leaves hardly any cache, so each takes 500 cycles a chunk."""
+    for function in listing.split("Function :")[1:]:
+        name = function.splitlines()[0]
+        if "GateFormE1" in name or ("KeepsE0E" not in name and SEGMENTS not in name):
+            continue
+        code = instructions(function)
+        is_chunk = lambda ends: (count(code, *ends, r"MUFU\S*") >= 30 or
+                                 count(code, *ends, r"HGMMA\S*") >= PRODUCTS)
+        # Code that waits lies behind the roles, so that branches back to them look like longer loops.
+        chunks = [ends for ends in loops(code) if ends[1] - ends[0] <= 1200 and is_chunk(ends)]
+        for begin, end in chunks:
+            inner = any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in chunks)
+            if not inner and (spilled := count(code, begin, end, r"LDL\S*")) > 0:
+                yield f"{spilled} spilled values loaded each chunk in {name.strip()}"
+
+
 def chunk_loops(listing):
     """By form of the kernel and role: instructions of the loop over chunks, then of loops inside it. Of
     the kernels that keep no checkpoints (Keeps 0 in the mangled name).
