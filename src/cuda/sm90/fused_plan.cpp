@@ -36,7 +36,7 @@ constexpr double kTwoKernelStartCycles = 30000;
 // have.
 constexpr double kInLaunchMayTake = 1.25;
 // Of chains in segments: what comes once, and a step of a merge, in which kMergeRows rows go from
-// segment to segment. Within 8 % of what 1 to 24 heads of 4096 tokens to a million take, for every
+// segment to segment. Within 9 % of what 1 to 24 heads of 4096 tokens to a million take, for every
 // number of segments that was tried; shorter ones take up to 15 us less.
 constexpr double kSegmentStartCycles = 66500;
 constexpr double kMergeStepCycles = 3600;
