@@ -57,12 +57,16 @@ __device__ __forceinline__ void wait_phase(std::uint64_t* barrier, std::uint32_t
 
 // SM90: a contiguous block, counted in bytes on `barrier`. All addresses and sizes in units of 16.
 __device__ __forceinline__ void copy_block_async(std::uint32_t shared, const void* global,
-                                                 std::uint32_t bytes, std::uint64_t* barrier) {
+                                                 std::uint32_t bytes, std::uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
           "r"(shared),
-      "l"(global), "r"(bytes), "r"(shared_address(barrier))
+      "l"(global), "r"(bytes), "r"(barrier)
       : "memory");
+}
+__device__ __forceinline__ void copy_block_async(std::uint32_t shared, const void* global,
+                                                 std::uint32_t bytes, std::uint64_t* barrier) {
+  copy_block_async(shared, global, bytes, shared_address(barrier));
 }
 
 // A word that blocks of other launches may read while it is written.

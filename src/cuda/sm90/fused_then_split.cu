@@ -24,9 +24,7 @@ __device__ __forceinline__ void take_left_chains(const FusedParams& p) {
   for (int place = place_in_round(round, turn, clusters); place > 0; --place) {
     chains &= chains - 1;
   }
-  const int chain = __ffsll(static_cast<long long>(chains)) - 1;
-  const int n = chain / p.inputs.v_heads;
-  listed_item(round) = whole_chain(p, n, chain - n * p.inputs.v_heads);
+  listed_item(round) = chain_of_bit(p, __ffsll(static_cast<long long>(chains)) - 1);
 }
 
 // By every warp of both blocks, each after its role; false if nothing is left. Both blocks know of

@@ -39,13 +39,17 @@ __device__ __forceinline__ void send_state(const Handover& h, int slot, const fl
   }
 }
 
-// Until the block before has handed over the state of its part.
-__device__ __forceinline__ void wait_for_state(const Handover& h, int slot) {
-  const int thread = recurrence_thread();
-  if (thread % 32 == 0) {
-    while (load_acquire(handover_flag(h, slot, thread)) == 0) __nanosleep(100);
+// Until `arrivals` warps have arrived. By a warp.
+__device__ __forceinline__ void wait_for_warps(const std::uint32_t* counter, int arrivals) {
+  if (lane_index() == 0) {
+    while (load_acquire(counter) < static_cast<std::uint32_t>(arrivals)) __nanosleep(100);
   }
   __syncwarp();
+}
+
+// Until the block before has handed over the state of its part.
+__device__ __forceinline__ void wait_for_state(const Handover& h, int slot) {
+  wait_for_warps(handover_flag(h, slot, recurrence_thread()), 1);
 }
 
 __device__ __forceinline__ void receive_state(const Handover& h, int slot, float (&state)[64]) {

@@ -31,8 +31,8 @@ struct MergePlan {
 __device__ __forceinline__ void load_map(std::uint32_t shared, int count, const float* map) {
   const std::uint32_t full = shared + MergePlan::kFull + 8 * (count % 2);
   arrive_expecting_at(full, MergePlan::kMapBytes);
-  copy_in(shared + MergePlan::kMap + count % 2 * MergePlan::kMapBytes, map, MergePlan::kMapBytes,
-          full);
+  copy_block_async(shared + MergePlan::kMap + count % 2 * MergePlan::kMapBytes, map,
+                   MergePlan::kMapBytes, full);
 }
 
 __device__ __forceinline__ void add_product(float x, float4 m, float4& sum) {

@@ -155,15 +155,6 @@ __device__ __forceinline__ void publish_to_async_proxy() {
 __device__ __forceinline__ void observe_async_proxy() {
   asm volatile("fence.proxy.async.global;" ::: "memory");
 }
-// `bytes` of global memory, a multiple of 16, to shared memory; announced at `barrier`.
-__device__ __forceinline__ void copy_in(std::uint32_t shared, const void* global,
-                                        std::uint32_t bytes, std::uint32_t barrier) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-          "r"(shared),
-      "l"(global), "r"(bytes), "r"(barrier)
-      : "memory");
-}
 __device__ __forceinline__ void sync_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }

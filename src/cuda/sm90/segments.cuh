@@ -14,10 +14,31 @@
 
 #include <cstdint>
 
-#include "cuda/sm90/segment_job.cuh"
+#include "cuda/sm90/handover.cuh"
 #include "cuda/sm90/work.cuh"
 
 namespace flash_kda::cuda::sm90 {
+
+enum class JobKind : std::int32_t {
+  kShare,      // the block's share, before all jobs
+  kNone,       // the line is over
+  kSummaries,  // one or two items: F, then M
+  kMerge,      // no items
+  kRerun,      // one item
+};
+
+// What a block is at.
+struct SegmentJob {
+  JobKind kind;
+  std::int32_t chain;     // bit in the set of those that are left
+  std::int32_t slot;      // of the chain's first segment
+  std::int32_t segments;  // of the chain
+  std::int32_t part;      // kMerge
+};
+__device__ __forceinline__ SegmentJob& block_job() {
+  static_assert(sizeof(SegmentJob) <= ScorePlan::kBytes);  // where the general form has scores
+  return *reinterpret_cast<SegmentJob*>(shared_block + SharedPlan::kScore);
+}
 
 // Segments of a chain of so many chunks: the first has 2 L of them, each other L.
 __device__ __forceinline__ int count_segments(const Segments& s, int chunks) {
@@ -63,11 +84,6 @@ __device__ __forceinline__ PlaceInLine find_in_line(const JobsOfChains& jobs, in
 __device__ __forceinline__ int value_of_chain(const JobsOfChains& x, int chain) {
   const int mine = chain % 2 == 0 ? x.of[0] : x.of[1];
   return __shfl_sync(0xffffffffu, mine, chain / 2);
-}
-
-__device__ __forceinline__ WorkItem chain_of_bit(const FusedParams& p, int chain) {
-  const int n = chain / p.inputs.v_heads;
-  return whole_chain(p, n, chain - n * p.inputs.v_heads);
 }
 
 // Job number `number`, and the index of its segment. By a warp.
@@ -148,14 +164,7 @@ __device__ __forceinline__ void count_warp(std::uint32_t* counter) {
   __syncwarp();
   if (lane_index() == 0) add_release(counter, 1u);
 }
-// Until `arrivals` warps have arrived. By a warp.
-__device__ __forceinline__ void wait_for_warps(const std::uint32_t* counter, int arrivals) {
-  if (lane_index() == 0) {
-    while (load_acquire(counter) < static_cast<std::uint32_t>(arrivals)) __nanosleep(100);
-  }
-  __syncwarp();
-}
-inline constexpr int kStateWarps = 8;  // that write or merge a state
+inline constexpr int kStateWarps = kHandoverFlags;  // that write or merge a state
 
 // Arrivals of all summaries of a chain: one state of its first segment, two of each that follows.
 __device__ __forceinline__ int count_summaries(int segments) {

@@ -79,6 +79,12 @@ __device__ __forceinline__ WorkItem whole_chain(const FusedParams& p, int n, int
           0};
 }
 
+// The chain of a bit in a set of those that are left.
+__device__ __forceinline__ WorkItem chain_of_bit(const FusedParams& p, int chain) {
+  const int n = chain / p.inputs.v_heads;
+  return whole_chain(p, n, chain - n * p.inputs.v_heads);
+}
+
 __device__ __forceinline__ WorkItem make_chain(const FusedParams& p, const std::uint16_t* order,
                                                int place) {
   // A division less where there is but one: every role of every block begins with this.

@@ -115,6 +115,25 @@ class FewChains : public testing::Test {
     call_.g.write(g.data());
   }
 
+  // With another form for chains without proof: where there are none, the bits are those of the
+  // fused kernel alone; then with some, heads for which `open` says so.
+  Call run_proven(void (*adjust)(Plan&)) {
+    Call proven = run_adjusted(call_, adjust);
+    EXPECT_EQ(proven.counts.exact, 0u);
+    const Call fused = run_planned(call_, Algorithm::kFused, Unproven::kWait);
+    EXPECT_EQ(proven.out, fused.out);
+    EXPECT_EQ(proven.state, fused.state);
+    return proven;
+  }
+  Call run_slow(void (*adjust)(Plan&), const std::function<bool(std::int64_t)>& open) {
+    call_.fill(5, kFirstLength);
+    open_channel(open);
+    Call left = run_adjusted(call_, adjust);
+    EXPECT_EQ(left.counts.waited, 0u);
+    EXPECT_GE(left.counts.exact, 2u);
+    return left;
+  }
+
   // The rows of one head, and one state.
   static std::vector<std::byte> out_of(const Call& call, std::int64_t n, std::int64_t head) {
     const std::int64_t first = n == 0 ? 0 : kFirstLength;
@@ -209,17 +228,10 @@ INSTANTIATE_TEST_SUITE_P(Kernels, FewChainsInPlace,
 
 // Whose bits are those of blocks that have all values.
 TEST_F(FewChains, AreLeftToTheSplitForm) {
-  const Call proven = run_with_split(call_);
-  EXPECT_EQ(proven.counts.exact, 0u);
-  const Call fused = run_planned(call_, Algorithm::kFused, Unproven::kWait);
-  EXPECT_EQ(proven.out, fused.out);
-  EXPECT_EQ(proven.state, fused.state);
+  const Call proven = run_proven(leave_to_split);
   for (const std::int64_t slow : {0, 1, 2}) {
-    call_.fill(5, kFirstLength);
-    open_channel([slow](std::int64_t head) { return slow == 2 || head == slow; });
-    const Call left = run_with_split(call_);
-    EXPECT_EQ(left.counts.waited, 0u);
-    EXPECT_GE(left.counts.exact, 2u);
+    const Call left =
+        run_slow(leave_to_split, [slow](std::int64_t head) { return slow == 2 || head == slow; });
     const Call exact = run_plan(call_, plan_for(call_, Algorithm::kFused, Cuts::kExact));
     for (std::int64_t head = 0; head < kHeads; ++head) {
       if (slow == 2 || head == slow) {
@@ -233,20 +245,12 @@ TEST_F(FewChains, AreLeftToTheSplitForm) {
 
 // Of all gates in one word: what the others need changes no bit of a chain.
 TEST_F(FewChains, AreComputedInSegments) {
-  const Call proven = run_with_segments(call_);
-  EXPECT_EQ(proven.counts.exact, 0u);
-  const Call fused = run_planned(call_, Algorithm::kFused, Unproven::kWait);
-  EXPECT_EQ(proven.out, fused.out);
-  EXPECT_EQ(proven.state, fused.state);
-  open_channel([](std::int64_t) { return true; });
-  const Call all = run_with_segments(call_);
+  const Call proven = run_proven(leave_to_segments);
+  const Call all = run_slow(leave_to_segments, [](std::int64_t) { return true; });
   EXPECT_EQ(all.counts.exact, 5u);
   for (const std::int64_t slow : {0, 1}) {
-    call_.fill(5, kFirstLength);
-    open_channel([slow](std::int64_t head) { return head == slow; });
-    const Call left = run_with_segments(call_);
-    EXPECT_EQ(left.counts.waited, 0u);
-    EXPECT_GE(left.counts.exact, 2u);
+    const Call left =
+        run_slow(leave_to_segments, [slow](std::int64_t head) { return head == slow; });
     expect_same_chain(left, all, 1, slow);
     for (std::int64_t n = 0; n < 2; ++n) expect_same_chain(left, proven, n, 1 - slow);
   }
